@@ -1,0 +1,43 @@
+"""The faces by which the parts of a run know each other."""
+
+from collections.abc import Mapping
+from typing import Protocol, TypeVar
+
+from torch import Tensor, nn
+
+from tunesmith.core.batch import Batch, TokenBatch
+from tunesmith.core.loss import Loss
+
+Model = TypeVar("Model", contravariant=True)
+Examples = TypeVar("Examples", bound=Batch, contravariant=True)
+
+
+class LanguageModel(Protocol):
+    """Packed tokens in, the log-probability of each labelled token out."""
+
+    def __call__(self, batch: TokenBatch) -> Tensor: ...  # -> (L,), float32, in the order of the labels
+
+
+class Objective(Protocol[Model, Examples]):
+    """A deterministic function: the formula of one paper."""
+
+    def __call__(self, model: Model, batch: Examples) -> Loss: ...
+
+
+class Method(Protocol):
+    """How a network may change. Configurations of methods are methods.
+
+    A method finds modules of the finished tree by name, freezes all the rest, and names what must be stored.
+    """
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate to use when the recipe names none."""
+        ...
+
+    def attach(self, network: nn.Module) -> None: ...
+
+    def merge(self, network: nn.Module) -> None: ...
+
+
+State = Mapping[str, Tensor]  # what is stored: a name as in the network, and its values
