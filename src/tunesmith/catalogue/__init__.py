@@ -1,0 +1,1 @@
+"""Names for things that come from package registries: pinned, checked, with licence and source."""
