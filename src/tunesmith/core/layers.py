@@ -1,0 +1,47 @@
+"""What a base layer must offer so that a method can build on it: its weight, as a linear map.
+
+One place knows that GPT-2 stores its weight transposed and that a quantized layer has to unpack it first.
+"""
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+
+@runtime_checkable
+class LinearMap(Protocol):
+    """A layer that is no `nn.Linear` and can give its weight as one: quantized layers do."""
+
+    in_features: int
+    out_features: int
+
+    def dense_weight(self, dtype: torch.dtype) -> Tensor: ...  # (out, in)
+
+
+def is_transposed(layer: nn.Module) -> bool:
+    """transformers' `Conv1D`, the linear map of GPT-2, keeps its weight as (in, out)."""
+    return type(layer).__name__ == "Conv1D" and hasattr(layer, "nf")
+
+
+def is_linear_map(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Linear) or is_transposed(layer) or isinstance(layer, LinearMap)
+
+
+def sizes(layer: nn.Module) -> tuple[int, int]:
+    """-> (in, out) features of a linear map."""
+    if is_transposed(layer):
+        inner, outer = layer.weight.shape
+        return int(inner), int(outer)
+    assert isinstance(layer, nn.Linear | LinearMap)
+    return layer.in_features, layer.out_features
+
+
+def weight_of(layer: nn.Module, dtype: torch.dtype) -> Tensor:
+    """-> (out, in), a view where the layer is dense: writing into it changes the layer."""
+    if isinstance(layer, nn.Linear):
+        return layer.weight
+    if is_transposed(layer):
+        return layer.weight.T
+    assert isinstance(layer, LinearMap)
+    return layer.dense_weight(dtype)

@@ -1,0 +1,56 @@
+"""Full fine-tuning: every weight may change. The dearest method, and the yardstick of all others."""
+
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from tunesmith.core.config import Config
+from tunesmith.core.errors import UserError, near
+from tunesmith.methods.inject import matches
+
+
+class Full(Config):
+    """Train the weights themselves."""
+
+    kind: Literal["full"] = "full"
+    targets: tuple[str, ...] | None = None
+    """Parameters by the end of their name or by a pattern, for example ["layers.29.*"]; all of them by default."""
+
+    @property
+    def learning_rate(self) -> float:
+        return 2e-5
+
+    @property
+    def reason(self) -> str:
+        return "1e-5 to 2e-5 is what full fine-tuning of pretrained language models bears without forgetting much"
+
+    def attach(self, network: nn.Module) -> None:
+        """Unfreeze the targets and freeze the rest. Raises UserError when a pattern matches nothing."""
+        network.requires_grad_(self.targets is None)
+        for pattern in self.targets or ():
+            found = [p for name, p in network.named_parameters() if _inside(name, pattern)]
+            if not found:
+                names = [name for name, _ in network.named_parameters()]
+                raise UserError(f"method.targets: `{pattern}` matches no parameter{near(pattern, names)}")
+            for parameter in found:
+                parameter.requires_grad_(True)
+
+    def detach(self, network: nn.Module) -> None:
+        """Nothing was added: freeze the weights again."""
+        network.requires_grad_(False)
+
+    def merge(self, network: nn.Module) -> None:
+        """The weights are already in place."""
+
+    def stored(self, network: nn.Module) -> dict[str, Tensor]:
+        """-> every weight that training may have changed."""
+        return {name: p for name, p in network.named_parameters() if p.requires_grad}
+
+    def described(self, network: nn.Module) -> dict[str, Any]:
+        return {}
+
+
+def _inside(name: str, pattern: str) -> bool:
+    """A pattern names a parameter or a module above it."""
+    parts = name.split(".")
+    return any(matches(".".join(parts[:i]), pattern) for i in range(1, len(parts) + 1))

@@ -1,0 +1,82 @@
+"""Find modules of a finished tree by name, replace them, and take the replacements out again."""
+
+from collections.abc import Callable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import TypeVar
+
+from torch import nn
+
+from tunesmith.core.errors import UserError, near
+from tunesmith.core.layers import is_linear_map
+
+Value = TypeVar("Value")
+Targets = str | tuple[str, ...]
+ALL_LINEAR = "all-linear"
+
+
+def matches(name: str, pattern: str) -> bool:
+    """A pattern is the end of a dotted name (`q_proj`, `layers.3.mlp.up_proj`) or has wildcards (`*.mlp.*_proj`)."""
+    if any(c in pattern for c in "*?["):
+        return fnmatchcase(name, pattern)
+    return name == pattern or name.endswith("." + pattern)
+
+
+def by_pattern(name: str, table: Mapping[str, Value], default: Value) -> Value:
+    """The value of the last pattern in `table` that matches `name`."""
+    found = default
+    for pattern, value in table.items():
+        if matches(name, pattern):
+            found = value
+    return found
+
+
+def find_linear(network: nn.Module, targets: Targets) -> dict[str, nn.Module]:
+    """-> name: linear map, in the order of the tree. Raises UserError when a pattern matches none of them."""
+    linear = {name: module for name, module in network.named_modules() if is_linear_map(module)}
+    if targets == ALL_LINEAR:
+        head = _output_head(network)
+        return {name: module for name, module in linear.items() if module is not head}
+    patterns = (targets,) if isinstance(targets, str) else targets
+    for pattern in patterns:
+        if not any(matches(name, pattern) for name in linear):
+            raise UserError(_no_match(pattern, network, linear))
+    return {name: module for name, module in linear.items() if any(matches(name, p) for p in patterns)}
+
+
+def refuse_unmatched(patterns: Mapping[str, Value], names: Mapping[str, nn.Module], key: str) -> None:
+    """A per-pattern setting that reaches no target would be ignored in silence: refuse it."""
+    for pattern in patterns:
+        if not any(matches(name, pattern) for name in names):
+            ends = {name.rsplit(".", 1)[-1] for name in names}
+            raise UserError(f"{key}: `{pattern}` matches none of the targets{near(pattern, ends)}")
+
+
+def wrap(network: nn.Module, found: Mapping[str, nn.Module], wrapper: Callable[[str, nn.Module], nn.Module]) -> None:
+    """Freeze `network`, then put `wrapper(name, module)` in the place of each module of `found`."""
+    network.requires_grad_(False)
+    for name, module in found.items():
+        network.set_submodule(name, wrapper(name, module))
+
+
+Kind = TypeVar("Kind", bound=nn.Module)
+
+
+def wrapped(network: nn.Module, kind: type[Kind]) -> Iterator[tuple[str, Kind]]:
+    """-> the replacements of type `kind` that `network` holds now."""
+    for name, module in list(network.named_modules()):
+        if isinstance(module, kind):
+            yield name, module
+
+
+def _output_head(network: nn.Module) -> nn.Module | None:
+    getter = getattr(network, "get_output_embeddings", None)
+    return getter() if callable(getter) else None
+
+
+def _no_match(pattern: str, network: nn.Module, linear: Mapping[str, nn.Module]) -> str:
+    others = [name for name, _ in network.named_modules() if name and matches(name, pattern)]
+    if others:
+        kind = type(network.get_submodule(others[0])).__name__
+        return f"method.targets: `{pattern}` matches {others[0]}, which is a {kind} and not a linear layer"
+    ends = dict.fromkeys(name.rsplit(".", 1)[-1] for name in linear)
+    return f"method.targets: `{pattern}` matches no layer{near(pattern, ends)}; linear layers here: {', '.join(ends)}"

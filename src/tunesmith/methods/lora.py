@@ -1,0 +1,191 @@
+"""LoRA: learn a low-rank update to a frozen linear map (https://arxiv.org/abs/2106.09685).
+
+y = W x + s B A x        W frozen, A random, B zero at the start
+s = alpha / rank, or alpha / sqrt(rank) when rank-stabilised (https://arxiv.org/abs/2312.03732)
+
+Shapes: N tokens, I inputs, O outputs, R rank.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from tunesmith.core.config import Config
+from tunesmith.core.errors import UserError
+from tunesmith.core.layers import is_transposed, sizes, weight_of
+from tunesmith.methods.inject import Targets, by_pattern, find_linear, refuse_unmatched, wrap, wrapped
+
+
+class LoRA(Config):
+    """Low-rank adaptation of linear layers."""
+
+    kind: Literal["lora"] = "lora"
+    rank: int = Field(16, ge=1, le=4096)
+    """Width of the update. 16 is enough for small data; quality depends little on it once the rate fits."""
+    alpha: float = Field(32.0, gt=0)
+    """Strength: the update is multiplied by alpha / rank. Twice the rank is the usual choice."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of inputs of the update that are dropped in training."""
+    targets: Targets = "all-linear"
+    """Layers by the end of their name or by a pattern, or `all-linear`: every linear layer but the output head.
+    Attention and feed-forward together learn more and forget less than attention alone at equal size."""
+    rank_stabilized: bool = False
+    """Divide alpha by the square root of the rank: for ranks of 64 and more."""
+    ranks: dict[str, int] = Field(default_factory=dict)
+    """Other ranks for layers that match a pattern, for example {"down_proj": 32}."""
+    alphas: dict[str, float] = Field(default_factory=dict)
+    """Other strengths for layers that match a pattern."""
+
+    @property
+    def learning_rate(self) -> float:
+        return 2e-4
+
+    @property
+    def reason(self) -> str:
+        return "about ten times the rate of full fine-tuning suits LoRA at any rank (LoRA Without Regret, 2025)"
+
+    def attach(self, network: nn.Module) -> None:
+        """Replace each target by a layer that adds a trainable update to it. Raises UserError without a target."""
+        found = find_linear(network, self.targets)
+        refuse_unmatched(self.ranks, found, "method.ranks")
+        refuse_unmatched(self.alphas, found, "method.alphas")
+        wrap(network, found, self._layer)
+
+    def detach(self, network: nn.Module) -> None:
+        """Take every update out again: the tree is as it was before `attach`."""
+        for name, layer in wrapped(network, LoRALayer):
+            network.set_submodule(name, layer.base)
+
+    def merge(self, network: nn.Module) -> None:
+        """Add every update to its base weight and take the layers out."""
+        for name, layer in wrapped(network, LoRALayer):
+            network.set_submodule(name, layer.merged())
+
+    def stored(self, network: nn.Module) -> dict[str, Tensor]:
+        """-> what a file must hold, by PEFT's names below `base_model.model.`."""
+        tensors = {}
+        for name, layer in wrapped(network, LoRALayer):
+            tensors[f"{name}.lora_A.weight"] = layer.down
+            tensors[f"{name}.lora_B.weight"] = layer.up
+        return tensors
+
+    def described(self, network: nn.Module) -> dict[str, Any]:
+        """-> the keys of PEFT's `adapter_config.json` that belong to this method."""
+        layers = dict(wrapped(network, LoRALayer))
+        ends = {name.rsplit(".", 1)[-1] for name in layers}
+        plain = {n for n, m in network.named_modules() if n.rsplit(".", 1)[-1] in ends and n not in layers}
+        return {
+            "peft_type": "LORA",
+            "r": self.rank,
+            "lora_alpha": self.alpha if self.alpha % 1 else int(self.alpha),
+            "lora_dropout": self.dropout,
+            # Short names where they mean the same layers, full names where only some of them were chosen.
+            "target_modules": sorted(layers if plain else ends),
+            "use_rslora": self.rank_stabilized,
+            "rank_pattern": {n: layer.rank for n, layer in layers.items() if layer.rank != self.rank},
+            "alpha_pattern": {n: layer.alpha for n, layer in layers.items() if layer.alpha != self.alpha},
+            "fan_in_fan_out": any(is_transposed(layer.base) for layer in layers.values()),
+        }
+
+    @classmethod
+    def from_peft(cls, described: Mapping[str, Any]) -> "LoRA":
+        """The method that PEFT's `adapter_config.json` describes. Raises UserError for what plain LoRA has not."""
+        for key in ("use_dora", "lora_bias", "modules_to_save", "target_parameters", "trainable_token_indices"):
+            if described.get(key):
+                raise UserError(f"adapter_config.json: `{key}` is not supported by this version")
+        if described.get("bias", "none") != "none":
+            raise UserError("adapter_config.json: trained biases (`bias`) are not supported by this version")
+        targets = described.get("target_modules")
+        if not targets:
+            raise UserError("adapter_config.json: `target_modules` is missing")
+        return cls(
+            rank=described.get("r", 8),
+            alpha=described.get("lora_alpha", 8),
+            dropout=described.get("lora_dropout", 0.0),
+            targets=targets if isinstance(targets, str) else tuple(sorted(targets)),
+            rank_stabilized=described.get("use_rslora", False),
+            ranks=described.get("rank_pattern") or {},
+            alphas=described.get("alpha_pattern") or {},
+        )
+
+    def _layer(self, name: str, base: nn.Module) -> "LoRALayer":
+        rank = by_pattern(name, self.ranks, self.rank)
+        alpha = by_pattern(name, self.alphas, self.alpha)
+        if rank > min(sizes(base)):
+            raise UserError(
+                f"method.rank: {rank} is larger than the layer {name} ({sizes(base)[0]} by {sizes(base)[1]})"
+            )
+        scale = alpha / (math.sqrt(rank) if self.rank_stabilized else rank)
+        return LoRALayer(base, rank, alpha, scale=scale, dropout=self.dropout)
+
+
+class LoRALayer(nn.Module):
+    """A frozen linear map and its update. The update is float32 whatever the base is."""
+
+    def __init__(self, base: nn.Module, rank: int, alpha: float, *, scale: float, dropout: float) -> None:
+        super().__init__()
+        inner, outer = sizes(base)
+        device = next(base.parameters()).device
+        self.base = base
+        self.down = nn.Parameter(torch.empty(rank, inner, device=device))  # A, (R, I)
+        self.up = nn.Parameter(torch.zeros(outer, rank, device=device))  # B, (O, R)
+        nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
+        self.rank, self.alpha, self.scale, self.dropout = rank, alpha, scale, dropout
+        self.active = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.active:
+            return self.base(x)
+        if self.dropout and self.training:
+            kept = F.dropout(x, self.dropout)
+            update = F.linear(F.linear(kept, self.down.to(x.dtype)), self.up.to(x.dtype))
+            return self.base(x) + self.scale * update
+        return LoRAProduct.apply(x, self.down, self.up, self.base, self.scale)
+
+    def merged(self) -> nn.Module:
+        """The base layer with the update added in float32 and rounded once."""
+        with torch.no_grad():
+            weight = weight_of(self.base, torch.float32)
+            update = self.up.float() @ self.down.float()
+            weight.copy_((weight.float() + self.scale * update).to(weight.dtype))
+        return self.base
+
+
+class LoRAProduct(torch.autograd.Function):
+    """W x + s B A x with a backward pass of five products and no full-size temporary.
+
+    The plain twin is `base(x) + scale * linear(linear(x, A), B)`.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, down: Tensor, up: Tensor, base: nn.Module, scale: float) -> Tensor:
+        flat = x.reshape(-1, x.shape[-1])  # (N, I)
+        weight = weight_of(base, x.dtype)
+        bias = getattr(base, "bias", None)
+        a, b = down.to(x.dtype), up.to(x.dtype)
+        inner = flat @ a.T  # (N, R)
+        y = F.linear(flat, weight, bias)  # (N, O)
+        y.addmm_(inner, b.T, alpha=scale)
+        ctx.save_for_backward(flat, inner, down, up)
+        ctx.base, ctx.scale, ctx.shape = base, scale, x.shape
+        return y.view(*x.shape[:-1], y.shape[-1])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, inner, down, up = ctx.saved_tensors
+        dy = grads[0].reshape(-1, grads[0].shape[-1])  # (N, O)
+        a, b = down.to(dy.dtype), up.to(dy.dtype)
+        through = (dy @ b) * ctx.scale  # (N, R)
+        dx = None
+        if ctx.needs_input_grad[0]:
+            dx = dy @ weight_of(ctx.base, dy.dtype)
+            dx.addmm_(through, a)
+            dx = dx.view(ctx.shape)
+        d_down = (through.T @ x).to(down.dtype)
+        d_up = (dy.T @ inner).to(up.dtype) * ctx.scale
+        return dx, d_down, d_up, None, None

@@ -1,0 +1,65 @@
+"""From hidden states at labelled places to the log-probability of each label, without keeping logits.
+
+log p(y) = z_y - log sum_v exp(z_v)        z = h W'
+
+Since every log-probability is a number of its own, its gradient in h, W_y - sum_v p_v W_v, is known as soon as the
+logits are: it is kept instead of them (the idea of https://arxiv.org/abs/2410.10989, without its kernels).
+
+Shapes: L labelled tokens, D width, V vocabulary.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+CHUNK = 256  # labelled tokens whose logits exist at one time
+
+
+def label_logprobs(hidden: Tensor, labels: Tensor, head: nn.Module, shape: Callable[[Tensor], Tensor] | None) -> Tensor:
+    """(L, D), (L,) -> (L,) in float32. `shape` is what a family does to its logits: caps, scales."""
+    frozen = type(head) is nn.Linear and head.bias is None and not head.weight.requires_grad
+    if frozen and shape is None:
+        return FrozenHead.apply(hidden, labels, head.weight)
+    return plain_label_logprobs(hidden, labels, head, shape)
+
+
+def plain_label_logprobs(
+    hidden: Tensor, labels: Tensor, head: nn.Module, shape: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
+    """The twin, for heads that train or are more than one product: logits are computed again in the backward pass."""
+
+    def part(h: Tensor, y: Tensor) -> Tensor:
+        logits = head(h) if shape is None else shape(head(h))
+        return torch.log_softmax(logits.float(), -1).gather(1, y[:, None])[:, 0]
+
+    pairs = zip(hidden.split(CHUNK), labels.split(CHUNK), strict=True)
+    return torch.cat([checkpoint(part, h, y, use_reentrant=False) for h, y in pairs])
+
+
+class FrozenHead(torch.autograd.Function):
+    """`label_logprobs` when only the hidden states need a gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
+        result = torch.empty(len(labels), dtype=torch.float32, device=hidden.device)
+        slope = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        for start in range(0, len(labels), CHUNK):
+            part = slice(start, start + CHUNK)
+            y = labels[part]
+            logits = (hidden[part] @ weight.T).float()  # (l, V)
+            log_sum = logits.logsumexp(-1)
+            result[part] = logits.gather(1, y[:, None])[:, 0] - log_sum
+            if slope is not None:
+                p = logits.sub_(log_sum[:, None]).exp_().to(weight.dtype)
+                slope[part] = weight[y] - p @ weight
+        if slope is not None:
+            ctx.save_for_backward(slope)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (slope,) = ctx.saved_tensors
+        return slope * grads[0].to(slope.dtype)[:, None], None, None

@@ -1,0 +1,94 @@
+"""A language model's face for training: packed tokens in, the log-probability of each labelled token out.
+
+There are three ways through a network, each exact to the next: the fast walk for Llama-shaped families, the network's
+own code over packed rows, and padded rows for whatever cannot be packed. `choose_way` measures which one is right.
+
+Shapes: T tokens of a packed row, L labelled ones, D width, B padded examples.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from tunesmith.core.batch import IGNORED, Example, TokenBatch, pack
+from tunesmith.models.attention import Packing
+from tunesmith.models.head import label_logprobs
+from tunesmith.models.packed import CannotPack, packed_hidden
+from tunesmith.models.padded import padded_logprobs
+from tunesmith.models.walk import serves, walk
+
+Way = Literal["walk", "packed", "padded"]
+
+
+class CausalLM(nn.Module):
+    """A transformers network as `core.protocols.LanguageModel`. `network` is the tree that methods change."""
+
+    def __init__(self, network: Any, way: Way | None = None) -> None:
+        super().__init__()
+        self.network = network
+        self.shape = logit_shape(network.config)
+        self.way: Way = way or choose_way(network)
+
+    def forward(self, batch: TokenBatch) -> Tensor:
+        """-> (L,), the log-probability of every label that is not IGNORED, in their order, float32."""
+        if self.way == "padded":
+            return padded_logprobs(self.network, batch)
+        labelled = (batch.labels != IGNORED).nonzero()[:, 0]
+        hidden = self.hidden(batch).index_select(0, labelled)
+        return label_logprobs(hidden, batch.labels[labelled], self.network.get_output_embeddings(), self.shape)
+
+    def hidden(self, batch: TokenBatch) -> Tensor:
+        """-> (T, D), what the output head would read."""
+        packing = Packing.of(batch.lengths, batch.branches)
+        through = walk if self.way == "walk" else packed_hidden
+        return through(self.network, batch.tokens, batch.positions, packing)
+
+    def train(self, mode: bool = True) -> "CausalLM":
+        """Only the layers of a method train: the base runs as it was shipped for use, without dropout."""
+        super().train(False)
+        for module in self.network.modules():
+            if hasattr(module, "active"):
+                module.train(mode)
+        return self
+
+
+def logit_shape(config: Any) -> Callable[[Tensor], Tensor] | None:
+    """What a family does to its logits after the head, by its configuration; `choose_way` finds what this misses."""
+    cap = getattr(config, "final_logit_softcapping", None)
+    if cap is not None:
+        return lambda z: torch.tanh(z / cap) * cap
+    factor = getattr(config, "logit_scale", None)
+    if factor is None and getattr(config, "logits_scaling", None) is not None:
+        factor = 1 / config.logits_scaling
+    return None if factor is None or factor == 1 else lambda z: z * factor
+
+
+def choose_way(network: Any) -> Way:
+    """The fastest way that gives the same numbers as the network by itself, tried on three tiny examples."""
+    ways: list[Way] = ["walk", "packed"] if serves(network) else ["packed"]
+    return next((way for way in ways if _agrees(network, way)), "padded")
+
+
+def _agrees(network: Any, way: Way) -> bool:
+    """Equal to the padded way within rounding, and an example that changes leaves its neighbours as they were."""
+    vocabulary = network.get_input_embeddings().num_embeddings
+    draw = torch.Generator().manual_seed(0)
+    texts = [torch.randint(vocabulary, (n,), generator=draw).tolist() for n in (5, 9, 3)]
+    changed = [texts[0], texts[1][::-1], texts[2]]
+    device = network.get_input_embeddings().weight.device
+    model = CausalLM(network, way).train(False)
+    try:
+        with torch.no_grad():
+            packed, other = (model(_batch(rows).to(device)) for rows in (texts, changed))
+            alone = padded_logprobs(network, _batch(texts).to(device))
+    except CannotPack:
+        return False
+    rounding = 1e-3 if network.dtype == torch.float32 else 0.05 * float(alone.abs().max())
+    neighbours = torch.cat([packed[:4] - other[:4], packed[12:] - other[12:]])
+    return bool(neighbours.abs().max() < rounding) and bool((packed - alone).abs().max() < rounding)
+
+
+def _batch(texts: list[list[int]]) -> TokenBatch:
+    return pack([Example(text, [True] * len(text), row) for row, text in enumerate(texts)])

@@ -1,0 +1,48 @@
+"""The plain way through any network: one example a row, padded on the right, full logits. Slow, and the yardstick.
+
+Shapes: B rows of S tokens, V vocabulary.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tunesmith.core.batch import IGNORED, TokenBatch
+
+
+def padded_logprobs(network: Any, batch: TokenBatch) -> Tensor:
+    """-> the log-probability of every label that is not IGNORED, in their order, float32."""
+    rows = _unfold(batch)
+    longest = max(len(tokens) for tokens, _ in rows)
+    device = batch.tokens.device
+    tokens = torch.zeros(len(rows), longest, dtype=torch.long, device=device)
+    labels = torch.full_like(tokens, IGNORED)
+    present = torch.zeros_like(tokens)
+    for i, (t, y) in enumerate(rows):
+        tokens[i, : len(t)], labels[i, : len(y)], present[i, : len(t)] = t, y, 1
+    logits = network(input_ids=tokens, attention_mask=present, use_cache=False).logits  # (B, S, V)
+    labelled = labels != IGNORED
+    picked = logits[labelled].float()
+    return torch.log_softmax(picked, -1).gather(1, labels[labelled][:, None])[:, 0]
+
+
+def _unfold(batch: TokenBatch) -> list[tuple[Tensor, Tensor]]:
+    """-> (tokens, labels) of each example; a tree becomes one row a branch, its trunk trained in the first only."""
+    rows, start = [], 0
+    for length in batch.lengths:
+        part = slice(start, start + length)
+        tokens, labels = batch.tokens[part], batch.labels[part]
+        branches = batch.branches[part] if batch.branches is not None else torch.zeros_like(tokens)
+        trunk = branches == 0
+        for branch in branches[~trunk].unique_consecutive().tolist() or [0]:
+            own = branches == branch
+            first = branch == int(branches[~trunk][0]) if branch else True
+            heads = labels[trunk] if first else torch.full_like(labels[trunk], IGNORED)
+            rows.append(
+                (torch.cat([tokens[trunk], tokens[own]]), torch.cat([heads, labels[own]]))
+                if branch
+                else (tokens, labels)
+            )
+        start += length
+    return rows

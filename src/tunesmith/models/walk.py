@@ -1,0 +1,73 @@
+"""The fast way through a Llama-shaped network: the same modules by name, with the formulas of `blocks`.
+
+The tree stays transformers' own, so methods attach to it and files keep their names; only the path through it differs.
+A module that is not what the family's code put there (a method wrapped it) is called as it is.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from tunesmith.models.attention import Packing, attend
+from tunesmith.models.blocks import gated, rms_norm, rotate
+
+FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
+"""Model types whose blocks are: norm, attention with rotary positions, norm, silu-gated feed-forward."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What every layer needs to know about the row that passes."""
+
+    cos: Tensor  # (T, D)
+    sin: Tensor  # (T, D)
+    packing: Packing
+
+
+def serves(network: nn.Module) -> bool:
+    """Whether this file knows the way through `network`."""
+    config = getattr(network, "config", None)
+    return (
+        getattr(config, "model_type", None) in FAMILIES
+        and getattr(config, "hidden_act", None) == "silu"
+        and not getattr(config, "attention_dropout", 0.0)
+    )
+
+
+def walk(network: Any, tokens: Tensor, positions: Tensor, packing: Packing) -> Tensor:
+    """(T,), (T,) -> the hidden states before the output head, (T, D)."""
+    body = network.model
+    x = body.embed_tokens(tokens)  # (T, D)
+    cos, sin = body.rotary_emb(x[None], positions[None])
+    way = Way(cos[0], sin[0], packing)
+    for layer in body.layers:
+        x = x + _attention(layer.self_attn, _norm(layer.input_layernorm, x), way)
+        x = x + _feed_forward(layer.mlp, _norm(layer.post_attention_layernorm, x))
+    return _norm(body.norm, x)
+
+
+def _norm(norm: Any, x: Tensor) -> Tensor:
+    return rms_norm(x, norm.weight, norm.variance_epsilon)
+
+
+def _attention(attention: Any, x: Tensor, way: Way) -> Tensor:
+    heads = (len(x), -1, attention.head_dim)
+    q, k, v = (project(x).view(heads) for project in (attention.q_proj, attention.k_proj, attention.v_proj))
+    if hasattr(attention, "q_norm"):
+        q, k = _norm(attention.q_norm, q), _norm(attention.k_norm, k)
+    q, k = rotate(q, way.cos, way.sin), rotate(k, way.cos, way.sin)
+    mixed = attend(q, k, v, way.packing, attention.scaling, _window(attention))
+    return attention.o_proj(mixed.view(len(x), -1))
+
+
+def _window(attention: Any) -> int | None:
+    if hasattr(attention, "sliding_window"):  # layer by layer, as the Qwen families have it
+        return attention.sliding_window
+    return getattr(attention.config, "sliding_window", None)
+
+
+def _feed_forward(mlp: Any, x: Tensor) -> Tensor:
+    if not hasattr(mlp, "gate_proj"):
+        return mlp(x)
+    return mlp.down_proj(gated(mlp.gate_proj(x), mlp.up_proj(x)))
