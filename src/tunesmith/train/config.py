@@ -1,0 +1,92 @@
+"""The recipe's `train` section: how long, how fast, and what is kept."""
+
+from math import ceil
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from tunesmith.core.config import Config
+
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Train(Config):
+    """How a run goes on: length, optimizer, calendar."""
+
+    epochs: float | None = Field(default=None, gt=0, le=10_000)
+    """How often each example is seen. None: as `max_steps` says, or once when that is None too."""
+
+    max_steps: int | None = Field(default=None, ge=1, le=100_000_000)
+    """At most this many optimizer steps, whatever `epochs` says."""
+
+    batch_size: int = Field(default=8, ge=1, le=1_000_000)
+    """Examples that make one step. How they are cut into passes is chosen so that they fit the memory."""
+
+    learning_rate: float | None = Field(default=None, gt=0, le=10)
+    """The highest rate of the schedule. None: the method's own default."""
+
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the rate falls after the warm-up: to zero along half a cosine, to zero along a line, or not at all."""
+
+    warmup: float = Field(default=0.05, ge=0, lt=1)
+    """The share of the steps in which the rate rises from near zero."""
+
+    weight_decay: float = Field(default=0.0, ge=0, lt=1)
+    """How fast matrices shrink, times the rate, at each step. Biases and norms never decay."""
+
+    betas: tuple[Momentum, Momentum] = (0.9, 0.999)
+    """AdamW: how much of the running mean of the gradient and of its square is kept at each step."""
+
+    clip: float | None = Field(default=1.0, gt=0)
+    """The longest gradient, in Euclidean norm over all that trains; a longer one is scaled down. None: any length."""
+
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Fixes the order of the examples, the dropout and the start of new weights."""
+
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """The type in which the model computes. auto: what a short probe of the machine finds to be fast."""
+
+    tokens_per_pass: int | None = Field(default=None, ge=1)
+    """At most this many tokens go through the model at once. None: chosen to fit the memory."""
+
+    evaluate_every: int | None = Field(default=None, ge=1)
+    """Steps between two validations. None: four validations in the run. There is always one after the last step."""
+
+    patience: int | None = Field(default=None, ge=1)
+    """Stop after this many validations without a lower loss. None: never stop early."""
+
+    checkpoint_every: int | None = Field(default=None, ge=1)
+    """Steps between two checkpoints. None: a tenth of the run, at most 500. A better validation is always saved."""
+
+    keep_checkpoints: int = Field(default=2, ge=2, le=1000)
+    """How many of the newest checkpoints stay. At least two, so that one can be lost; the best one stays as well."""
+
+    threads: int | None = Field(default=None, ge=1, le=4096)
+    """Processor threads to compute with. None: torch's choice. One thread makes equal runs equal to the byte."""
+
+    log_every: int = Field(default=1, ge=1)
+    """Steps between two lines of metrics.jsonl."""
+
+    tensorboard: bool = False
+    """Write TensorBoard files as well (needs the extra `tensorboard`)."""
+
+    @model_validator(mode="after")
+    def _patience_has_room(self) -> "Train":
+        if self.patience is not None and self.max_steps is not None and (self.evaluate_every or 1) > self.max_steps:
+            raise ValueError("patience needs validations: evaluate_every is larger than max_steps")
+        return self
+
+    def steps(self, per_epoch: int) -> int:
+        """-> how many steps the run has, when an epoch has `per_epoch`."""
+        if self.epochs is None:
+            return self.max_steps or per_epoch
+        wanted = max(1, ceil(self.epochs * per_epoch - 1e-9))  # 0.1 * 30 is a little more than 3
+        return min(wanted, self.max_steps or wanted)
+
+    def evaluation_interval(self, steps: int) -> int:
+        """-> steps between two validations in a run of `steps`."""
+        return self.evaluate_every or max(1, ceil(steps / 4))
+
+    def checkpoint_interval(self, steps: int) -> int:
+        """-> steps between two checkpoints in a run of `steps`."""
+        return self.checkpoint_every or min(500, max(1, ceil(steps / 10)))

@@ -1,0 +1,82 @@
+"""AdamW over named parameters, with float32 copies of those that train in half precision.
+
+Loshchilov and Hutter, Decoupled weight decay regularization (2019), https://arxiv.org/abs/1711.05101
+A bfloat16 weight has 8 bits: an update smaller than 1/256 of it would be rounded away, so the sum is kept in float32
+(Micikevicius et al., Mixed precision training, 2018, https://arxiv.org/abs/1710.03740).
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from tunesmith.core.protocols import State
+
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+_HALF = (torch.bfloat16, torch.float16)
+
+
+class Optimizer:
+    """What changes the weights. Its state is flat and named by parameter: `exp_avg/NAME`, `master/NAME`, ..."""
+
+    def __init__(
+        self, parameters: Mapping[str, nn.Parameter], *, weight_decay: float, betas: tuple[float, float]
+    ) -> None:
+        assert parameters, "nothing to train"
+        self._network = dict(parameters)
+        self._masters = {name: p.detach().float() for name, p in parameters.items() if p.dtype in _HALF}
+        self._trained: dict[str, Tensor] = {**self._network, **self._masters}
+        matrices = [p for p in self._trained.values() if p.ndim >= 2]
+        vectors = [p for p in self._trained.values() if p.ndim < 2]
+        groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        self._adamw = torch.optim.AdamW([g for g in groups if g["params"]], lr=0.0, betas=betas, fused=True)
+
+    def collect(self) -> None:
+        """Take over the gradients of half-precision parameters, so that they add up in float32."""
+        for name, master in self._masters.items():
+            parameter = self._network[name]
+            if parameter.grad is not None:
+                gradient = parameter.grad.float()
+                master.grad = gradient if master.grad is None else master.grad.add_(gradient)
+                parameter.grad = None
+
+    def gradients(self) -> dict[str, Tensor]:
+        """-> what `step` will use, by name; a parameter that no loss depends on is absent."""
+        return {name: p.grad for name, p in self._trained.items() if p.grad is not None}
+
+    def trained(self) -> list[Tensor]:
+        """-> the tensors that hold those gradients."""
+        return list(self._trained.values())
+
+    def step(self, rate: float) -> None:
+        """Change the weights once."""
+        for group in self._adamw.param_groups:
+            group["lr"] = rate
+        self._adamw.step()
+        with torch.no_grad():
+            for name, master in self._masters.items():
+                self._network[name].copy_(master)
+
+    def clear(self) -> None:
+        """Forget all gradients, collected or not."""
+        for parameter in (*self._network.values(), *self._masters.values()):
+            parameter.grad = None
+
+    def state(self) -> dict[str, Tensor]:
+        """-> all that the next step depends on beside the weights. The tensors are the live ones, not copies."""
+        moments = {
+            f"{kind}/{name}": self._adamw.state[p][kind]
+            for name, p in self._trained.items()
+            if p in self._adamw.state
+            for kind in _MOMENTS
+        }
+        return moments | {f"master/{name}": master for name, master in self._masters.items()}
+
+    def load(self, state: State) -> None:
+        """Go on from what `state` returned, in this process or an earlier one."""
+        with torch.no_grad():
+            for name, master in self._masters.items():
+                master.copy_(state[f"master/{name}"])
+        for name, p in self._trained.items():
+            if f"step/{name}" in state:
+                self._adamw.state[p] = {kind: state[f"{kind}/{name}"].clone().to(p.device) for kind in _MOMENTS}
