@@ -1,0 +1,163 @@
+"""From what the base and the tuned model did on the same items to the document of the evaluation."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tunesmith.evaluate import labels as scores
+from tunesmith.evaluate import text
+from tunesmith.evaluate.statistics import RESAMPLES, Difference, paired_difference, paired_statistic
+
+_HIGHEST = 700.0  # exp of more is no number of a float: the perplexity of a broken model stays readable as JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one model did on one item."""
+
+    row: int
+    nll: float  # the sum over the answer's tokens of -log p, in nats
+    tokens: int  # how many those were
+    predicted: str | None = None
+    gold: str | None = None
+    answer: str | None = None  # what the model wrote, when it was asked to
+    reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Before, after, and what the difference is worth, by the name of the metric."""
+
+    before: dict[str, float] = field(default_factory=dict)
+    after: dict[str, float] = field(default_factory=dict)
+    difference: dict[str, dict[str, float]] = field(default_factory=dict)
+    verdict: dict[str, str] = field(default_factory=dict)
+    n: int = 0
+    confusion: dict[str, Any] | None = None
+    majority: float | None = None
+
+    def joined(self, other: "Evaluation") -> "Evaluation":
+        """Both as one document: the metrics of `other` are added, all else stays."""
+        return Evaluation(
+            self.before | other.before,
+            self.after | other.after,
+            self.difference | other.difference,
+            self.verdict | other.verdict,
+            self.n,
+            self.confusion,
+            self.majority,
+        )
+
+    def document(self) -> dict[str, Any]:
+        """-> what `evaluation.json` holds; `confusion` and `majority` only for labelled items."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+def compare(
+    before: Sequence[Outcome], after: Sequence[Outcome], labels: Sequence[str] = (), resamples: int = RESAMPLES
+) -> Evaluation:
+    """Compare two models on the same items, in the same order.
+
+    Always: `loss` (nats per token) and `perplexity`. With `labels` and gold labels: `accuracy`, `macro_f1`, the
+    confusion tables and the share of the most frequent label. Where both wrote answers: `exact_match`, `rouge_l` and
+    `chrf`.
+    """
+    assert [o.row for o in before] == [o.row for o in after], "a paired comparison needs the same rows on both sides"
+    found = _likelihood("", _counts(before), _counts(after), resamples)
+    places = [i for i, o in enumerate(before) if o.gold is not None and labels]
+    if places:
+        found = found.joined(_labelled([before[i] for i in places], [after[i] for i in places], labels, resamples))
+    written = [(b, a) for b, a in zip(before, after, strict=True) if b.answer is not None and a.answer is not None]
+    if written:
+        found = found.joined(_written(written, resamples))
+    tables = _tables([before[i] for i in places], [after[i] for i in places], labels) if places else {}
+    return Evaluation(found.before, found.after, found.difference, found.verdict, len(before), **tables)
+
+
+def compare_general(
+    before: Sequence[tuple[float, int]], after: Sequence[tuple[float, int]], resamples: int = RESAMPLES
+) -> Evaluation:
+    """Compare (nll, tokens) of each piece of a text that is not the task's: how much was forgotten.
+
+    -> `general_loss` and `general_perplexity`; join it to the evaluation of the task.
+    """
+    return _likelihood("general_", np.array(before, float), np.array(after, float), resamples)
+
+
+def _counts(outcomes: Sequence[Outcome]) -> np.ndarray:
+    return np.array([(o.nll, o.tokens) for o in outcomes], float)
+
+
+def _likelihood(prefix: str, before: np.ndarray, after: np.ndarray, resamples: int) -> Evaluation:
+    found = Evaluation()
+    before, after = before.reshape(-1, 2), after.reshape(-1, 2)
+    for name, measure in (("loss", _loss), ("perplexity", _perplexity)):
+        difference = paired_statistic(measure, before, after, higher_is_better=False, resamples=resamples)
+        found = found.joined(_one(prefix + name, (_at(measure, before), _at(measure, after)), difference))
+    return found
+
+
+def _loss(rows: np.ndarray) -> np.ndarray:
+    """(R, N, 2) -> (R,): nats per token of the corpus, not the mean of the items' means."""
+    nll, tokens = np.moveaxis(rows.sum(-2), -1, 0)
+    return nll / np.maximum(tokens, 1)
+
+
+def _perplexity(rows: np.ndarray) -> np.ndarray:
+    return np.exp(np.minimum(_loss(rows), _HIGHEST))
+
+
+def _at(measure: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> float:
+    return float(measure(rows[None])[0])
+
+
+def _labelled(before: Sequence[Outcome], after: Sequence[Outcome], labels: Sequence[str], resamples: int) -> Evaluation:
+    gold, first, second = _numbered(before, after, labels)
+    right = [(gold == said).astype(float).tolist() for said in (first, second)]
+    accuracy = paired_difference(*right, higher_is_better=True, resamples=resamples)
+
+    def measure(rows: np.ndarray) -> np.ndarray:
+        return scores.macro_f1(rows[..., 0], rows[..., 1], len(labels))
+
+    sides = [np.stack([gold, said], 1) for said in (first, second)]
+    f1 = paired_statistic(measure, *sides, higher_is_better=True, resamples=resamples)
+    return _one("accuracy", (scores.accuracy(gold, first), scores.accuracy(gold, second)), accuracy).joined(
+        _one("macro_f1", (_at(measure, sides[0]), _at(measure, sides[1])), f1)
+    )
+
+
+def _numbered(
+    before: Sequence[Outcome], after: Sequence[Outcome], labels: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    gold = scores.numbered([o.gold for o in before], labels)
+    assert (gold != scores.NONE).all(), "every gold label is one of the labels"
+    first, second = (scores.numbered([o.predicted for o in side], labels) for side in (before, after))
+    return gold, first, second
+
+
+def _tables(before: Sequence[Outcome], after: Sequence[Outcome], labels: Sequence[str]) -> dict[str, Any]:
+    gold, first, second = _numbered(before, after, labels)
+    tables = (scores.table(gold, said, len(labels)) for said in (first, second))
+    return {
+        "confusion": {"labels": list(labels), **dict(zip(("before", "after"), tables, strict=True))},
+        "majority": scores.majority(gold),
+    }
+
+
+def _written(pairs: Sequence[tuple[Outcome, Outcome]], resamples: int) -> Evaluation:
+    found = Evaluation()
+    references = [b.reference for b, _ in pairs]
+    sides = [[b.answer or "" for b, _ in pairs], [a.answer or "" for _, a in pairs]]
+    for score in (text.exact_match, text.rouge_l, text.chrf):
+        first, second = (score(answers, references) for answers in sides)
+        difference = paired_difference(first, second, higher_is_better=True, resamples=resamples)
+        found = found.joined(_one(score.__name__, (float(np.mean(first)), float(np.mean(second))), difference))
+    return found
+
+
+def _one(name: str, values: tuple[float, float], difference: Difference) -> Evaluation:
+    """The evaluation of one metric."""
+    numbers = {key: getattr(difference, key) for key in ("mean", "low", "high", "p")}
+    return Evaluation({name: values[0]}, {name: values[1]}, {name: numbers}, {name: difference.verdict})

@@ -1,0 +1,109 @@
+"""From a language model to numbers per item: how likely it finds each answer, and which of some answers most likely.
+
+Shapes: T tokens of a packed row, L labelled ones.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from tunesmith.core.batch import IGNORED, Example, TokenBatch, pack
+from tunesmith.core.protocols import LanguageModel
+
+CPU = torch.device("cpu")
+
+
+class MultipleChoice(Protocol):
+    """A prompt and the answers that may follow it, as tokens. The prompt has at least one."""
+
+    @property
+    def prompt(self) -> list[int]: ...
+
+    @property
+    def choices(self) -> list[list[int]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which answer is the most likely as a whole: the sum of its tokens' log-probabilities, not their mean."""
+
+    predicted: int  # its place among the choices; the first of equals
+    scores: tuple[float, ...]  # a sum for each choice, in nats
+
+
+def score_examples(
+    model: LanguageModel, examples: Sequence[Example], tokens_per_pass: int, device: torch.device = CPU
+) -> list[tuple[float, int]]:
+    """-> for each example the sum of -log p over its trained tokens, and how many those are.
+
+    A pass holds at most `tokens_per_pass` tokens, but at least one example.
+    """
+    found: list[tuple[float, int]] = [(0.0, 0)] * len(examples)
+    for places, batch, logprobs in _passes(model, examples, tokens_per_pass, device):
+        owner = torch.repeat_interleave(torch.arange(len(places)), torch.tensor(batch.lengths))
+        owner = owner[batch.labels != IGNORED]
+        sums = torch.zeros(len(places), dtype=torch.float64).index_add_(0, owner, logprobs)
+        counts = torch.bincount(owner, minlength=len(places))
+        for place, total, count in zip(places, sums.tolist(), counts.tolist(), strict=True):
+            found[place] = (0.0 - total, count)
+    return found
+
+
+def classify(
+    model: LanguageModel, items: Sequence[MultipleChoice], tokens_per_pass: int, device: torch.device = CPU
+) -> list[Choice]:
+    """-> the most likely of each item's choices. A prompt is read once, whatever the number of its choices."""
+    found: list[Choice | None] = [None] * len(items)
+    trees = [_tree(item, row) for row, item in enumerate(items)]
+    for places, batch, logprobs in _passes(model, trees, tokens_per_pass, device):
+        branches = batch.branches
+        assert branches is not None
+        counts = [len(items[place].choices) for place in places]
+        firsts = torch.tensor([0, *counts[:-1]]).cumsum(0)  # where an example's choices begin among those of the pass
+        owner = torch.repeat_interleave(firsts, torch.tensor(batch.lengths)) + branches - 1
+        owner = owner[batch.labels != IGNORED]
+        sums = torch.zeros(sum(counts), dtype=torch.float64).index_add_(0, owner, logprobs)
+        for place, scores in zip(places, sums.split(counts), strict=True):
+            found[place] = Choice(int(scores.argmax()), tuple(scores.tolist()))
+    return [choice for choice in found if choice is not None]
+
+
+def _tree(item: MultipleChoice, row: int) -> Example:
+    """Trunk: the prompt but for its last token, which stands at the head of each branch."""
+    assert item.prompt and item.choices and all(item.choices), "a choice needs a prompt and answers that are not empty"
+    *trunk, last = item.prompt
+    tokens, trained, branches = list(trunk), [False] * len(trunk), [0] * len(trunk)
+    for number, choice in enumerate(item.choices, start=1):
+        tokens += [last, *choice]
+        trained += [False] + [True] * len(choice)
+        branches += [number] * (1 + len(choice))
+    return Example(tokens, trained, row, branches)
+
+
+def _passes(
+    model: LanguageModel, examples: Sequence[Example], tokens_per_pass: int, device: torch.device
+) -> Iterator[tuple[list[int], TokenBatch, Tensor]]:
+    """-> the places of the examples of a pass, the pass, and (L,) its log-probabilities in float64, on the CPU."""
+    for places in _grouped(examples, tokens_per_pass):
+        batch = pack([examples[place] for place in places])
+        if batch.units:
+            with torch.no_grad():
+                logprobs = model(batch.to(device)).double().cpu()
+            yield places, batch, logprobs
+
+
+def _grouped(examples: Sequence[Example], tokens_per_pass: int) -> Iterator[list[int]]:
+    """Longest first, so that a pass that does not fit the memory is the first, and equals stand together."""
+    group: list[int] = []
+    held = 0
+    for place in sorted(range(len(examples)), key=lambda i: -len(examples[i])):
+        if group and held + len(examples[place]) > tokens_per_pass:
+            yield group
+            group, held = [], 0
+        group.append(place)
+        held += len(examples[place])
+    if group:
+        yield group
