@@ -1,0 +1,146 @@
+"""What the rows of a file hold: one format for all of them, found from their fields, and each row in its typed form."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tunesmith.core.errors import UserError, near
+from tunesmith.data import messages
+from tunesmith.data.config import FIELDS, Data
+from tunesmith.data.forms import DEFAULT_TEMPLATE, Conversation, Form, Labelled, Message, Text
+from tunesmith.data.rows import Row
+
+_MANY = 200  # more labels than this are answers, not labels
+
+
+def recognised(config: Data, rows: Sequence[Row]) -> str:
+    """-> the format that all `rows` have. UserError when none fits, two fit, or rows differ."""
+    found = config.format if config.format != "auto" else _fitting(config, rows[0])
+    for row in rows:
+        values = _mapped(config, row)
+        missing = [name for name in FIELDS[found] if name not in values]
+        if not missing:
+            continue
+        others = [kind for kind in _fits(values) if kind != found]
+        if config.format == "auto" and others:
+            raise UserError(f"{row.place}: looks like {others[0]} where the rows before it are {found}; use one format")
+        has = f"it has {', '.join(f'`{name}`' for name in values)}"
+        raise UserError(f"{row.place}: has no `{missing[0]}`, which {found} needs ({has}){near(missing[0], values)}")
+    if found != "labelled" and (config.template or config.labels):
+        name = "template" if config.template else "labels"
+        raise UserError(f"data.{name}: only labelled text has it, and {rows[0].file} holds {found}")
+    if found == "text" and config.system:
+        raise UserError(f"data.system: plain text has no system message, and {rows[0].file} holds plain text")
+    return found
+
+
+def forms(config: Data, kind: str, rows: Sequence[Row], labels: tuple[str, ...]) -> list[Form]:
+    """-> each row in its typed form. `labels` are those of `label_names`."""
+    if kind == "labelled":
+        return [_labelled(config, row, labels) for row in rows]
+    return [_READERS[kind](row, _mapped(config, row)) for row in rows]
+
+
+def label_names(config: Data, rows: Sequence[Row]) -> tuple[str, ...]:
+    """-> the labels in order: the recipe's, or those of the rows, sorted."""
+    if config.labels is not None:
+        return config.labels
+    values = [_label(row, _mapped(config, row)) for row in rows]
+    names = set(map(str, values))
+    if len(names) < 2:
+        raise UserError(f"{rows[0].file}: every row has the label `{names.pop()}`; there is nothing to learn")
+    if len(names) > _MANY:
+        raise UserError(
+            f"{rows[0].file}: {len(names)} different labels; for free answers use data.format: prompt-completion"
+        )
+    if all(type(value) is int for value in values):
+        return tuple(sorted(names, key=int))
+    return tuple(sorted(names))
+
+
+def _mapped(config: Data, row: Row) -> dict[str, Any]:
+    if not config.columns:
+        return row.values
+    for ours, theirs in config.columns.items():
+        if theirs not in row.values:
+            raise UserError(
+                f"{row.place}: has no column `{theirs}`, which data.columns.{ours} names{near(theirs, row.values)}"
+            )
+    return {ours: row.values[theirs] for ours, theirs in config.columns.items()} | {
+        name: row.values[name]
+        for name in ("tools", "input", "system")
+        if name in row.values and name not in config.columns
+    }
+
+
+def _fits(values: dict[str, Any]) -> list[str]:
+    fitting = [kind for kind, fields in FIELDS.items() if all(name in values for name in fields)]
+    return [kind for kind in fitting if kind != "text" or "labelled" not in fitting]
+
+
+def _fitting(config: Data, row: Row) -> str:
+    values = _mapped(config, row)
+    fitting = _fits(values)
+    if len(fitting) > 1:
+        raise UserError(f"{row.place}: two formats fit, {' and '.join(fitting)}; name one as data.format")
+    if fitting:
+        return fitting[0]
+    known = {name for fields in FIELDS.values() for name in fields}
+    close = next((hint for name in values if (hint := near(name, known))), "")
+    has = ", ".join(f"`{name}`" for name in values)
+    raise UserError(f"{row.place}: no format fits the fields {has}{close}; map your columns with data.columns")
+
+
+def _prompt_completion(row: Row, values: dict[str, Any]) -> Conversation:
+    prompt, completion = _text(row, values, "prompt"), _text(row, values, "completion")
+    return messages.conversation(row, [Message("user", prompt), Message("assistant", completion)], [], prompt)
+
+
+def _alpaca(row: Row, values: dict[str, Any]) -> Conversation:
+    instruction, output = _text(row, values, "instruction"), _text(row, values, "output")
+    more = values.get("input")
+    if more is not None and not isinstance(more, str):
+        raise UserError(f"{row.place}: `input` must be a text")
+    asked = f"{instruction}\n\n{more}" if more else instruction
+    plain = f"### Instruction:\n{instruction}\n\n" + (f"### Input:\n{more}\n\n" if more else "") + "### Response:\n"
+    return messages.conversation(row, [Message("user", asked), Message("assistant", output)], [], plain)
+
+
+def _plain(row: Row, values: dict[str, Any]) -> Text:
+    return Text(row, _text(row, values, "text"))
+
+
+def _labelled(config: Data, row: Row, labels: tuple[str, ...]) -> Labelled:
+    values = _mapped(config, row)
+    label = _label(row, values)
+    numbered = (
+        type(label) is int and str(label) not in labels and config.labels is not None and 0 <= label < len(labels)
+    )
+    name = labels[label] if numbered else str(label)
+    if name not in labels:
+        raise UserError(f"{row.place}: unknown label `{name}`{near(name, labels)}; known are {', '.join(labels[:20])}")
+    return Labelled(row, _text(row, values, "text"), name, labels, config.template or DEFAULT_TEMPLATE)
+
+
+def _label(row: Row, values: dict[str, Any]) -> Any:
+    label = values["label"]
+    if not isinstance(label, str | int) or not str(label).strip():
+        raise UserError(f"{row.place}: `label` must be a text or a whole number, and not empty")
+    return label
+
+
+def _text(row: Row, values: dict[str, Any], name: str) -> str:
+    value = values[name]
+    if not isinstance(value, str):
+        raise UserError(f"{row.place}: `{name}` must be a text, not {type(value).__name__}")
+    if not value.strip():
+        raise UserError(f"{row.place}: `{name}` is empty")
+    return value
+
+
+_READERS: dict[str, Callable[[Row, dict[str, Any]], Form]] = {
+    "messages": messages.chat,
+    "sharegpt": messages.sharegpt,
+    "prompt-completion": _prompt_completion,
+    "alpaca": _alpaca,
+    "text": _plain,
+}

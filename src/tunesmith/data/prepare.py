@@ -1,0 +1,206 @@
+"""From the recipe's `data` section to examples: read, recognise, split, encode, and say what was found."""
+
+import hashlib
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunesmith.core.batch import Example
+from tunesmith.core.errors import UserError
+from tunesmith.data.config import Data
+from tunesmith.data.encode import Encoder, Item
+from tunesmith.data.formats import forms, label_names, recognised
+from tunesmith.data.hub import looks_like_hub, read_hub
+from tunesmith.data.rows import Row, fingerprint, read_rows
+from tunesmith.data.split import Parts, limited, parted, refuse_equal, shared
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that a run needs of the data."""
+
+    train: list[Example]
+    validation: list[Example]
+    test: list[Example]
+    validation_items: list[Item]
+    test_items: list[Item]
+    labels: tuple[str, ...]
+    stop: int | None  # the token that ends an answer
+    facts: dict[str, Any]
+    said: list[str]
+
+
+@dataclass
+class _Found:
+    """The rows of each part, and what there is to say about them."""
+
+    rows: dict[str, list[Row]]
+    facts: dict[str, Any] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def all(self) -> list[Row]:
+        return [row for rows in self.rows.values() for row in rows]
+
+
+def prepare(
+    config: Data, tokenizer: "PreTrainedTokenizerBase", *, context: int | None, allow_download: bool = False
+) -> Prepared:
+    """-> the examples of each part. `context`: the most tokens that the model reads. UserError names file and row."""
+    found = gather(config, allow_download)
+    kind = recognised(config, found.all)
+    found.said.append(f"{', '.join(config.sources)}: {len(found.all)} rows of {kind}")
+    labels = label_names(config, found.all) if kind == "labelled" else ()
+    encoder = Encoder(config, tokenizer, context)
+    examples: dict[str, list[Example]] = {}
+    items: dict[str, list[Item]] = {}
+    for part, rows in found.rows.items():
+        examples[part], items[part] = _encoded(encoder, forms(config, kind, rows, labels))
+        if rows and not examples[part]:
+            raise UserError(f"{rows[0].file}: no row of the {part} part is left: {_reasons(encoder.counts)}")
+    found.facts |= _facts(kind, labels, found.rows, examples, items) | _counted(encoder)
+    found.said += _sentences(config, encoder, examples)
+    return Prepared(
+        examples["train"],
+        examples["validation"],
+        examples["test"],
+        items["validation"],
+        items["test"],
+        labels,
+        encoder.stop,
+        found.facts,
+        found.said,
+    )
+
+
+def gather(config: Data, allow_download: bool) -> _Found:
+    """-> the rows of each part, without a tokenizer. UserError for files that cannot be used together."""
+    read = [row for source in config.sources for row in _read(source, "train", allow_download)]
+    own = {
+        name: _read(path, name, allow_download) for name in ("validation", "test") if (path := getattr(config, name))
+    }
+    rows = limited(read, config.limit)
+    parts = parted(rows, _fractions(config, own), config.near_duplicates)
+    found = _Found({"train": parts.train, "validation": parts.validation, "test": parts.test} | own)
+    files = (*config.sources, *(path for path in (config.validation, config.test) if path))
+    found.facts["files"] = {name: fingerprint(name) if Path(name).exists() else None for name in files}
+    found.facts["rows_read"] = len(read) + sum(map(len, own.values()))
+    found.facts["duplicates"] = {"exact": parts.exact, "near": parts.near}
+    found.facts["overlap"] = {name: _overlap(found, name, other) for name, other in own.items()}
+    _say_duplicates(found, parts)
+    if len(rows) < len(read):
+        found.said.append(f"data.limit: {len(rows)} of {len(read)} rows are used")
+    return found
+
+
+def _read(source: str, part: str, allow_download: bool) -> list[Row]:
+    if not Path(source).exists() and looks_like_hub(source) and not Path(source).suffix:
+        return read_hub(source, part, allow_download=allow_download)
+    return read_rows(source)
+
+
+def _fractions(config: Data, own: dict[str, list[Row]]) -> tuple[float, float, float]:
+    train, validation, test = config.split
+    validation, test = 0 if "validation" in own else validation, 0 if "test" in own else test
+    whole = train + validation + test
+    return train / whole, validation / whole, test / whole
+
+
+def _overlap(found: _Found, name: str, rows: list[Row]) -> int:
+    train = found.rows["train"]
+    refuse_equal(train, rows, name)
+    count = shared(train, rows)
+    if count:
+        found.said.append(f"warning: {count} of {len(rows)} rows of data.{name} also stand in data.train")
+    return count
+
+
+def _say_duplicates(found: _Found, parts: Parts) -> None:
+    if parts.exact or parts.near:
+        kept = "; they stay in the same part" if any(found.rows[name] for name in ("validation", "test")) else ""
+        found.said.append(f"{parts.exact} rows repeat another one, {parts.near} more are near-duplicates{kept}")
+
+
+def _encoded(encoder: Encoder, rows: Sequence[Any]) -> tuple[list[Example], list[Item]]:
+    done = [encoded for form in rows if (encoded := encoder.encoded(form)) is not None]
+    return [e for one in done for e in one.examples], [one.item for one in done if one.item is not None]
+
+
+_DROPS = ("too long", "nothing trained after truncation")
+
+
+def _counted(encoder: Encoder) -> dict[str, Any]:
+    counts = encoder.counts
+    return {
+        "dropped": {reason: counts[reason] for reason in _DROPS if counts[reason]},
+        "truncated": counts["truncated"],
+        "cut_into_blocks": counts["cut into blocks"],
+        "last_turn_only": counts["last turn only"],
+        "max_length": encoder.most,
+        "longest": {"tokens": encoder.longest[0], "place": encoder.longest[1]},
+    }
+
+
+def _facts(
+    kind: str,
+    labels: tuple[str, ...],
+    rows: dict[str, list[Row]],
+    examples: dict[str, list[Example]],
+    items: dict[str, list[Item]],
+) -> dict[str, Any]:
+    sizes = {
+        part: {
+            "rows": len(rows[part]),
+            "examples": len(found),
+            "tokens": sum(map(len, found)),
+            "trained_tokens": sum(example.trained_tokens for example in found),
+            "labels": _label_counts(labels, items[part]),
+        }
+        for part, found in examples.items()
+    }
+    return {"format": kind, "labels": list(labels), "parts": sizes, "mask_sha256": mask_hash(examples)}
+
+
+def _label_counts(labels: tuple[str, ...], items: Sequence[Item]) -> dict[str, int]:
+    counts = Counter(item.label for item in items)
+    return {label: counts[label] for label in labels}
+
+
+def mask_hash(parts: dict[str, list[Example]]) -> str:
+    """-> a sha256 of every token of every part and of whether it is trained."""
+    digest = hashlib.sha256()
+    for name in sorted(parts):
+        digest.update(f"{name} {len(parts[name])}\n".encode())
+        for example in parts[name]:
+            digest.update(array("q", [len(example), *example.tokens]).tobytes() + bytes(example.trained))
+    return digest.hexdigest()
+
+
+def _reasons(counts: Counter[str]) -> str:
+    return ", ".join(f"{counts[reason]} dropped ({reason})" for reason in _DROPS if counts[reason])
+
+
+def _sentences(config: Data, encoder: Encoder, examples: dict[str, list[Example]]) -> list[str]:
+    counts, said = encoder.counts, []
+    sizes = ", ".join(f"{len(found)} {part}" for part, found in examples.items() if found)
+    tokens, trained = (sum(map(f, examples["train"])) for f in (len, lambda e: e.trained_tokens))
+    said.append(f"examples: {sizes}; train holds {tokens} tokens, {trained} of them trained")
+    if reasons := _reasons(counts):
+        said.append(f"{reasons}: longer than {encoder.most} tokens")
+    if counts["truncated"]:
+        said.append(f"{counts['truncated']} rows cut to {encoder.most} tokens")
+    if counts["cut into blocks"]:
+        said.append(f"{counts['cut into blocks']} texts cut into blocks of {encoder.most} tokens")
+    if counts["last turn only"]:
+        said.append(f"the chat template rewrites earlier turns: {counts['last turn only']} rows train only the last")
+    if counts["end added"] and config.train_on == "assistant":
+        said.append(
+            "the chat template writes no token that ends a turn: the end-of-text token is put behind the last one"
+        )
+    return said
