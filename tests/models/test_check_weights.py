@@ -111,8 +111,18 @@ def test_a_weight_that_is_not_finite_is_named(bad: float, dtype: torch.dtype) ->
         refuse_if_not_finite(network, Path("here"))
 
 
+@given(size=st.integers(1, 300), place=st.integers(0, 299), bad=st.sampled_from([float("nan"), float("inf")]))
+def test_it_is_found_at_every_place(size: int, place: int, bad: float) -> None:
+    layer = nn.Linear(size, 1, bias=False, dtype=torch.bfloat16)
+    with torch.no_grad():
+        layer.weight[0, place % size] = bad
+    with pytest.raises(UserError, match="`weight` holds 1 values"):
+        refuse_if_not_finite(layer, Path("here"))
+
+
 def test_large_but_finite_weights_and_infinite_masks_are_no_error() -> None:
     layer = nn.Linear(4, 4)
-    nn.init.constant_(layer.weight, 3e38)  # the sum overflows, no weight does
+    nn.init.constant_(layer.weight, 3e38)
+    layer.register_buffer("nothing", torch.zeros(0))
     layer.register_buffer("mask", torch.full((4, 4), -torch.inf), persistent=False)
     refuse_if_not_finite(layer, Path("here"))

@@ -61,6 +61,24 @@ def test_a_quantised_file_is_dequantised_and_says_so(tmp_path: Path) -> None:
         torch.testing.assert_close(value.float(), network.get_parameter(name).detach(), atol=1e-3, rtol=2e-2)
 
 
+def test_a_converted_folder_that_was_damaged_is_made_again(dense: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    folder = plain_folder(dense, tmp_path, said.append)
+    whole = (folder / "model.safetensors").read_bytes()
+    for spoil in (lambda p: p.write_bytes(whole[:-7]), lambda p: p.unlink()):
+        spoil(folder / "model.safetensors")
+        said.clear()
+        assert plain_folder(dense, tmp_path, said.append) == folder
+        assert "damaged since it was made" in said[0]
+        assert (folder / "model.safetensors").read_bytes() == whole, "a conversion gives the same bytes"
+
+
+def test_a_cache_that_cannot_be_written_is_named(dense: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file where a folder should be")
+    with pytest.raises(UserError, match=r"cache/converted.*: cannot be written"):
+        plain_folder(dense, tmp_path / "cache", lambda _: None)
+
+
 def test_the_header_tells_what_is_inside(dense: Path) -> None:
     header = read_header(dense)
     assert (header.architecture, header.licence, header.storage) == ("llama", "mit", "F32")

@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-import os
-import tempfile
+from contextlib import suppress
 from pathlib import Path
 
+from tunesmith.core.errors import RunFailed, UserError
+from tunesmith.core.files import make_folder, sha256, write_json
 from tunesmith.models.check_weights import weight_files
 
 
@@ -23,9 +24,7 @@ def file_sha256(path: Path, cache: Path) -> str:
     key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
     known = _remembered(cache)
     if key not in known:
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        known = {**{k: v for k, v in _remembered(cache).items() if _still_there(k)}, key: digest}
+        known = {**{k: v for k, v in _remembered(cache).items() if _still_there(k)}, key: sha256(path)}
         _remember(cache, known)
     return known[key]
 
@@ -43,13 +42,7 @@ def _remembered(cache: Path) -> dict[str, str]:
 
 
 def _remember(cache: Path, known: dict[str, str]) -> None:
-    """Written aside and renamed. Where the cache cannot be written nothing is lost but time."""
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=cache, prefix=".fingerprints-", encoding="utf-8", delete=False
-        ) as file:
-            json.dump(known, file, indent=1)
-        os.replace(file.name, cache / "fingerprints.json")
-    except OSError:
-        return
+    """Where the cache cannot be written nothing is lost but time."""
+    with suppress(UserError, RunFailed):
+        make_folder(cache)
+        write_json(cache / "fingerprints.json", known)

@@ -1,6 +1,7 @@
 """A GGUF file becomes a plain folder of bfloat16 safetensors, once; from then on it is a base like any other."""
 
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from tunesmith.core.errors import UserError
+from tunesmith.core.files import make_folder, sha256, write_json, writing
 from tunesmith.models.fingerprint import file_sha256
 from tunesmith.models.gguf_header import Header, read_header
 
@@ -29,9 +31,21 @@ def plain_folder(path: Path, cache: Path, say: Callable[[str], None]) -> Path:
     _refuse_parts(path, header)
     digest = file_sha256(path, cache)
     folder = cache / "converted" / f"{path.stem}-{digest[:16]}"
-    if not (folder / RECORD).is_file():
+    if folder.exists() and not _whole(folder, cache):
+        say(f"{folder}: damaged since it was made; it is made again")
+        shutil.rmtree(folder)
+    if not folder.exists():
         _convert(path, header, digest, folder, say)
     return folder
+
+
+def _whole(folder: Path, cache: Path) -> bool:
+    """Whether every file is as it was when the folder was made. Known files are not read again."""
+    try:
+        files = json.loads((folder / RECORD).read_bytes())["files"]
+        return all(file_sha256(folder / name, cache) == digest for name, digest in files.items())
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def _refuse_parts(path: Path, header: Header) -> None:
@@ -46,18 +60,20 @@ def _convert(path: Path, header: Header, digest: str, folder: Path, say: Callabl
     what = f"a quantised checkpoint ({header.storage}), dequantised" if quantised else f"stored as {header.storage}"
     say(f"{path.name}: {what} to bfloat16; converting it once, about half a minute for each 100 MB")
     begin = time.monotonic()
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-            made = Path(scratch) / "model"
-            _write(path, header, made)
-            record = {"from": path.name, "sha256": digest, "storage": header.kinds, "licence": header.licence,
-                      "note": what + " to bfloat16"}  # fmt: skip
-            (made / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-            _move(made, folder)
-    except OSError as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: cannot be converted into {folder.parent}: {reason}") from error
+    make_folder(folder.parent)
+    with writing(folder), tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        made = Path(scratch) / "model"
+        _write(path, header, made)
+        record = {
+            "from": path.name,
+            "sha256": digest,
+            "storage": header.kinds,
+            "licence": header.licence,
+            "note": f"{what} to bfloat16",
+            "files": {p.name: sha256(p) for p in sorted(made.iterdir())},
+        }
+        write_json(made / RECORD, record)
+        _move(made, folder)
     say(f"{path.name}: converted in {time.monotonic() - begin:.0f} s; kept in {folder}")
 
 
@@ -75,12 +91,10 @@ def _write(path: Path, header: Header, made: Path) -> None:
             tokenizer = AutoTokenizer.from_pretrained(
                 path.parent, gguf_file=path.name, local_files_only=True, trust_remote_code=False
             )
-        except OSError:
-            raise
         except Exception as error:  # unsupported families fail in many ways inside transformers
             reason = " ".join(str(error).split())[:300]
             raise UserError(f"{path}: transformers cannot convert `{header.architecture}`: {reason}") from error
-        assert all(p.dtype == torch.bfloat16 for p in network.parameters()), "a weight is still packed"
+        assert all(p.is_floating_point() for p in network.parameters()), "a weight is still packed"
         network.save_pretrained(made)
         tokenizer.save_pretrained(made)
 
