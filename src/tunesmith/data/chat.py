@@ -48,8 +48,8 @@ class ChatTemplate:
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
         self._tokenizer = tokenizer
-        source = tokenizer.chat_template
-        self._knows_developer = "developer" in str(source)
+        self._knows_developer = "developer" in str(tokenizer.chat_template)
+        self._places: dict[str, tuple[int, int]] = {}
 
     def rendered(self, conversation: Conversation, train_all: bool = False) -> Rendered:
         """-> the text and its trained spans. UserError when the template cannot tell where a turn begins or ends."""
@@ -57,6 +57,8 @@ class ChatTemplate:
         text = self._written(conversation, len(turns), False)
         last = len(turns) - 1
         if train_all:
+            if any(turn.weight == 0 for turn in turns):
+                raise UserError(f"{row.place}: a message has weight 0, and data.train_on is all; use one of them")
             before = self._written(conversation, last, True)
             return Rendered(text, (Span(0, len(text), len(text)),), before)
         wanted = [i for i, turn in enumerate(turns) if turn.role == "assistant" and turn.weight == 1]
@@ -83,26 +85,31 @@ class ChatTemplate:
         if not upto.endswith(tail) or len(upto) - len(tail) < len(before):
             raise _Rewrites(f"the chat template does not end message {i + 1} as it ends others")
         ends = len(upto) - len(tail)
-        begin, end = self.stop_place(tail)
+        begin, end = self._stop_place(tail)
         if not text.startswith(upto[: ends + end]):
             raise _Rewrites(f"the chat template rewrites message {i + 1} when others follow it")
         return Span(len(before), ends + begin, ends + end)
 
-    def stop_place(self, tail: str) -> tuple[int, int]:
-        """-> where in `tail` the stop token stands: the first special token. (0, 0) when there is none."""
+    def _stop_place(self, tail: str) -> tuple[int, int]:
+        """-> where in `tail` the stop token stands: the first special token. Empty, at its end, when there is none."""
+        if tail not in self._places:
+            self._places[tail] = self._found_stop(tail)
+        return self._places[tail]
+
+    def _found_stop(self, tail: str) -> tuple[int, int]:
         special = set(self._tokenizer.all_special_ids)
         encoding = self._tokenizer(tail, add_special_tokens=False, return_offsets_mapping=True)
         for token, (start, stop) in zip(encoding["input_ids"], encoding["offset_mapping"], strict=True):
             if token in special or getattr(self._tokenizer.added_tokens_decoder.get(token), "special", False):
                 written = tail[start:stop]  # such a token may swallow the spaces around it
                 return start + len(written) - len(written.lstrip()), start + len(written.rstrip())
-        return 0, 0
+        return len(tail), len(tail)  # then its other closing signs, if any, are what ends a turn
 
     @cached_property
     def stop_token(self) -> int | None:
         """The token that ends an assistant's turn, if the template writes one."""
-        begin, end = self.stop_place(self._tail)
-        return self._tokenizer(self._tail[begin:end], add_special_tokens=False)["input_ids"][0] if end else None
+        begin, end = self._stop_place(self._tail)
+        return self._tokenizer(self._tail[begin:end], add_special_tokens=False)["input_ids"][0] if begin < end else None
 
     @cached_property
     def _tail(self) -> str:
@@ -113,7 +120,8 @@ class ChatTemplate:
     def _tool_tail(self) -> str:
         calls = [{"type": "function", "function": {"name": name, "arguments": {name: name}}} for name in ("a0", "b1")]
         tail = _common_end([self._probe(Message("assistant", "", (call,))) for call in calls])
-        stop = self._tail[slice(*self.stop_place(self._tail))]
+        begin, end = self._stop_place(self._tail)
+        stop = self._tail[begin:end]
         # The call's own closing marks come first; the turn's stop token is the same as behind a text.
         return tail[tail.rindex(stop) :] if stop and stop in tail else tail
 

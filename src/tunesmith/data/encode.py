@@ -63,8 +63,8 @@ class Encoder:
             return found
         return self._eos[0] if self._eos else None
 
-    def encoded(self, form: Form) -> Encoded | None:
-        """-> the tokens of a row, or None when it is too long and the recipe drops such rows."""
+    def encoded(self, form: Form, ask: bool) -> Encoded | None:
+        """-> the tokens of a row, with its question if `ask`; None when it is too long and is dropped."""
         if isinstance(form, Text):
             return self._text(form)
         conversation = form.conversation() if isinstance(form, Labelled) else form
@@ -77,7 +77,7 @@ class Encoder:
             example, rendered, conversation = shorter
         if rendered.last_only:
             self.counts["last turn only"] += 1
-        return Encoded([example], self._item(form, conversation, example, rendered))
+        return Encoded([example], self._item(form, conversation, example, rendered) if ask else None)
 
     # Length
 

@@ -1,13 +1,16 @@
 """Rows of a data set on the hub, only when the recipe allows the download."""
 
 import re
+from pathlib import Path
 
 from tunesmith.core.errors import UserError
-from tunesmith.data.rows import Row
+from tunesmith.data.rows import SUFFIXES, Row
 
 
 def looks_like_hub(name: str) -> bool:
-    """True for `owner/name` and `owner/name:split`."""
+    """True for `owner/name` and `owner/name:split`, unless it ends like a file."""
+    if Path(name).suffix.lower() in SUFFIXES:
+        return False
     return re.fullmatch(r"[\w.-]+/[\w.-]+(:[\w.-]+)?", name) is not None
 
 

@@ -13,6 +13,7 @@ from tunesmith.core.errors import UserError
 from tunesmith.data.config import Data
 from tunesmith.data.encode import Encoder, Item
 from tunesmith.data.formats import forms, label_names, recognised
+from tunesmith.data.forms import Form, Labelled
 from tunesmith.data.hub import looks_like_hub, read_hub
 from tunesmith.data.rows import Row, fingerprint, read_rows
 from tunesmith.data.split import Parts, limited, parted, refuse_equal, shared
@@ -60,11 +61,14 @@ def prepare(
     encoder = Encoder(config, tokenizer, context)
     examples: dict[str, list[Example]] = {}
     items: dict[str, list[Item]] = {}
+    counts: dict[str, Counter[str]] = {}
     for part, rows in found.rows.items():
-        examples[part], items[part] = _encoded(encoder, forms(config, kind, rows, labels))
+        typed = forms(config, kind, rows, labels)
+        examples[part], items[part] = _encoded(encoder, typed, ask=part != "train")
+        counts[part] = Counter(form.label for form in typed if isinstance(form, Labelled))
         if rows and not examples[part]:
             raise UserError(f"{rows[0].file}: no row of the {part} part is left: {_reasons(encoder.counts)}")
-    found.facts |= _facts(kind, labels, found.rows, examples, items) | _counted(encoder)
+    found.facts |= {"format": kind, "labels": list(labels)} | _facts(found.rows, examples, counts) | _counted(encoder)
     found.said += _sentences(config, encoder, examples)
     return Prepared(
         examples["train"],
@@ -100,7 +104,7 @@ def gather(config: Data, allow_download: bool) -> _Found:
 
 
 def _read(source: str, part: str, allow_download: bool) -> list[Row]:
-    if not Path(source).exists() and looks_like_hub(source) and not Path(source).suffix:
+    if not Path(source).exists() and looks_like_hub(source):
         return read_hub(source, part, allow_download=allow_download)
     return read_rows(source)
 
@@ -127,8 +131,8 @@ def _say_duplicates(found: _Found, parts: Parts) -> None:
         found.said.append(f"{parts.exact} rows repeat another one, {parts.near} more are near-duplicates{kept}")
 
 
-def _encoded(encoder: Encoder, rows: Sequence[Any]) -> tuple[list[Example], list[Item]]:
-    done = [encoded for form in rows if (encoded := encoder.encoded(form)) is not None]
+def _encoded(encoder: Encoder, typed: Sequence[Form], ask: bool) -> tuple[list[Example], list[Item]]:
+    done = [encoded for form in typed if (encoded := encoder.encoded(form, ask)) is not None]
     return [e for one in done for e in one.examples], [one.item for one in done if one.item is not None]
 
 
@@ -148,11 +152,7 @@ def _counted(encoder: Encoder) -> dict[str, Any]:
 
 
 def _facts(
-    kind: str,
-    labels: tuple[str, ...],
-    rows: dict[str, list[Row]],
-    examples: dict[str, list[Example]],
-    items: dict[str, list[Item]],
+    rows: dict[str, list[Row]], examples: dict[str, list[Example]], counts: dict[str, Counter[str]]
 ) -> dict[str, Any]:
     sizes = {
         part: {
@@ -160,16 +160,11 @@ def _facts(
             "examples": len(found),
             "tokens": sum(map(len, found)),
             "trained_tokens": sum(example.trained_tokens for example in found),
-            "labels": _label_counts(labels, items[part]),
+            "labels": dict(sorted(counts[part].items())),
         }
         for part, found in examples.items()
     }
-    return {"format": kind, "labels": list(labels), "parts": sizes, "mask_sha256": mask_hash(examples)}
-
-
-def _label_counts(labels: tuple[str, ...], items: Sequence[Item]) -> dict[str, int]:
-    counts = Counter(item.label for item in items)
-    return {label: counts[label] for label in labels}
+    return {"parts": sizes, "mask_sha256": mask_hash(examples)}
 
 
 def mask_hash(parts: dict[str, list[Example]]) -> str:

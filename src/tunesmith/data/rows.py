@@ -10,6 +10,8 @@ from typing import Any
 
 from tunesmith.core.errors import UserError, near
 
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".txt", ".md")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -56,7 +58,7 @@ def read_rows(path: str | Path) -> list[Row]:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise UserError(
-            f"{path}: unknown kind of file `{path.suffix}`; known are {', '.join(readers)} and folders of texts"
+            f"{path}: unknown kind of file `{path.suffix}`; known are {', '.join(SUFFIXES)} and folders of texts"
         )
     return _checked(reader(path), path)
 
@@ -86,7 +88,7 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         where = error.start + (3 if data.startswith(b"\xef\xbb\xbf") else 0)
         raise UserError(
-            f"{path}, line {_line(data, where)}: byte 0x{data[where]:02x} at offset {where} is not UTF-8; save it as UTF-8"
+            f"{path}, line {_line(data, where)}: byte 0x{data[where]:02x} at offset {where} is not UTF-8; save it so"
         ) from None
 
 

@@ -32,9 +32,7 @@ def separated_rows(path: Path, text: str, separator: str) -> list[Row]:
 def _header(path: Path, names: list[str], separator: str) -> list[str]:
     if len(names) == 1 and any(other in names[0] for other in ",;\t"):
         kind = "commas" if separator == "," else "tabs"
-        raise UserError(
-            f"{path}, line 1: one column, `{names[0]}`; are the fields separated by something else than {kind}?"
-        )
+        raise UserError(f"{path}, line 1: one column, `{names[0]}`; are the fields separated by {kind}?")
     for place, name in enumerate(names, start=1):
         if not name.strip():
             raise UserError(f"{path}, line 1: column {place} of the header has no name")
