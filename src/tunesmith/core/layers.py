@@ -28,10 +28,16 @@ def is_linear_map(layer: nn.Module) -> bool:
     return isinstance(layer, nn.Linear) or is_transposed(layer) or isinstance(layer, LinearMap)
 
 
+def is_dense(layer: nn.Module) -> bool:
+    """Whether a linear map keeps its weight as plain numbers, so that writing into `weight_of` changes it."""
+    plain = isinstance(layer, nn.Linear) or is_transposed(layer)
+    return plain and isinstance(layer.weight, Tensor) and layer.weight.is_floating_point()
+
+
 def sizes(layer: nn.Module) -> tuple[int, int]:
     """-> (in, out) features of a linear map."""
     if is_transposed(layer):
-        inner, outer = layer.weight.shape
+        inner, outer = _weight(layer).shape
         return int(inner), int(outer)
     assert isinstance(layer, nn.Linear | LinearMap)
     return layer.in_features, layer.out_features
@@ -42,6 +48,11 @@ def weight_of(layer: nn.Module, dtype: torch.dtype) -> Tensor:
     if isinstance(layer, nn.Linear):
         return layer.weight
     if is_transposed(layer):
-        return layer.weight.T
+        return _weight(layer).T
     assert isinstance(layer, LinearMap)
     return layer.dense_weight(dtype)
+
+
+def _weight(layer: nn.Module) -> Tensor:
+    assert isinstance(layer.weight, Tensor)
+    return layer.weight

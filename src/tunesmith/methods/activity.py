@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from torch import nn
 
 
 def set_active(network: nn.Module, active: bool) -> None:
     """Every layer that a method put into the tree listens to `active`."""
+    module: Any
     for module in network.modules():
         if hasattr(module, "active"):
             module.active = active

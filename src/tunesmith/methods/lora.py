@@ -17,8 +17,10 @@ from torch import Tensor, nn
 
 from tunesmith.core.config import Config
 from tunesmith.core.errors import UserError
-from tunesmith.core.layers import is_transposed, sizes, weight_of
+from tunesmith.core.layers import is_dense, is_transposed, sizes, weight_of
 from tunesmith.methods.inject import Targets, by_pattern, find_linear, refuse_unmatched, wrap, wrapped
+from tunesmith.methods.peft_names import FILE, first_match, targeted
+from tunesmith.methods.tied import untie
 
 
 class LoRA(Config):
@@ -62,13 +64,25 @@ class LoRA(Config):
             network.set_submodule(name, layer.base)
 
     def merge(self, network: nn.Module) -> None:
-        """Add every update to its base weight and take the layers out."""
-        for name, layer in wrapped(network, LoRALayer):
+        """Add every update to its base weight and take the layers out: all of them, or an error and no change.
+
+        A head that shares its weight with the embedding gets one of its own, for the update belongs to one of them.
+        Raises UserError over a quantized layer: the sum would be rounded to the few values that it can hold.
+        """
+        layers = dict(wrapped(network, LoRALayer))
+        for name, layer in layers.items():
+            if not is_dense(layer.base):
+                kind = type(layer.base).__name__
+                raise UserError(
+                    f"merge: {name} is quantized ({kind}); load the base in its original precision, then merge"
+                )
+        for name, layer in layers.items():
+            untie(network, layer.base)
             network.set_submodule(name, layer.merged())
 
     def stored(self, network: nn.Module) -> dict[str, Tensor]:
         """-> what a file must hold, by PEFT's names below `base_model.model.`."""
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
         for name, layer in wrapped(network, LoRALayer):
             tensors[f"{name}.lora_A.weight"] = layer.down
             tensors[f"{name}.lora_B.weight"] = layer.up
@@ -93,24 +107,23 @@ class LoRA(Config):
         }
 
     @classmethod
-    def from_peft(cls, described: Mapping[str, Any]) -> "LoRA":
-        """The method that PEFT's `adapter_config.json` describes. Raises UserError for what plain LoRA has not."""
-        for key in ("use_dora", "lora_bias", "modules_to_save", "target_parameters", "trainable_token_indices"):
-            if described.get(key):
-                raise UserError(f"adapter_config.json: `{key}` is not supported by this version")
-        if described.get("bias", "none") != "none":
-            raise UserError("adapter_config.json: trained biases (`bias`) are not supported by this version")
-        targets = described.get("target_modules")
-        if not targets:
-            raise UserError("adapter_config.json: `target_modules` is missing")
+    def from_peft(cls, described: Mapping[str, Any], network: nn.Module) -> "LoRA":
+        """The method that PEFT's `adapter_config.json` describes, its names and patterns resolved in `network`.
+
+        Raises UserError for what plain LoRA has not and for targets that the network has not.
+        """
+        _refuse_variants(described)
+        names = targeted(network, described)
+        ranks, alphas = described.get("rank_pattern") or {}, described.get("alpha_pattern") or {}
+        rank, alpha = described.get("r", 8), described.get("lora_alpha", 8)
         return cls(
-            rank=described.get("r", 8),
-            alpha=described.get("lora_alpha", 8),
+            rank=rank,
+            alpha=alpha,
             dropout=described.get("lora_dropout", 0.0),
-            targets=targets if isinstance(targets, str) else tuple(sorted(targets)),
+            targets=tuple(names),
             rank_stabilized=described.get("use_rslora", False),
-            ranks=described.get("rank_pattern") or {},
-            alphas=described.get("alpha_pattern") or {},
+            ranks={name: first_match(name, ranks, rank, "rank_pattern") for name in names} if ranks else {},
+            alphas={name: first_match(name, alphas, alpha, "alpha_pattern") for name in names} if alphas else {},
         )
 
     def _layer(self, name: str, base: nn.Module) -> "LoRALayer":
@@ -122,6 +135,29 @@ class LoRA(Config):
             )
         scale = alpha / (math.sqrt(rank) if self.rank_stabilized else rank)
         return LoRALayer(base, rank, alpha, scale=scale, dropout=self.dropout)
+
+
+# Keys of PEFT that change what the tensors mean, and the values with which they change nothing.
+_VARIANTS = (
+    "use_dora", "lora_bias", "modules_to_save", "target_parameters", "trainable_token_indices", "layer_replication",
+    "use_qalora", "alora_invocation_tokens", "arrow_config", "monteclora_config", "use_bdlora", "kasa_config",
+    "velora_config", "megatron_config",
+)  # fmt: skip
+_HARMLESS_STARTS = (True, False, None, "gaussian", "orthogonal", "eva")  # the others change the base as well
+
+
+def _refuse_variants(described: Mapping[str, Any]) -> None:
+    for key in _VARIANTS:
+        if described.get(key):
+            raise UserError(f"{FILE}: `{key}` is not supported; merge the adapter with the tool that made it")
+    if described.get("bias", "none") != "none":
+        raise UserError(f"{FILE}: trained biases (`bias`) are not supported; merge the adapter with its own tool")
+    start = described.get("init_lora_weights", True)
+    if start not in _HARMLESS_STARTS:
+        raise UserError(
+            f"{FILE}: `init_lora_weights` is {start}, which changed the base as well; "
+            "save it again with path_initial_model_for_weight_conversion"
+        )
 
 
 class LoRALayer(nn.Module):
@@ -145,7 +181,9 @@ class LoRALayer(nn.Module):
             kept = F.dropout(x, self.dropout)
             update = F.linear(F.linear(kept, self.down.to(x.dtype)), self.up.to(x.dtype))
             return self.base(x) + self.scale * update
-        return LoRAProduct.apply(x, self.down, self.up, self.base, self.scale)
+        return LoRAProduct.apply(  # type: ignore[no-untyped-call]
+            x, self.down, self.up, self.base, self.scale
+        )
 
     def merged(self) -> nn.Module:
         """The base layer with the update added in float32 and rounded once."""

@@ -1,0 +1,48 @@
+"""From an adapter's folder to a network that it is attached to: the one way in for every command."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from tunesmith.core.errors import UserError
+from tunesmith.export.adapter import base_fingerprint, read_adapter
+from tunesmith.export.lora_tensors import COPY
+from tunesmith.methods.lora import LoRA
+from tunesmith.methods.stored import load_stored
+
+PEFT_TYPES = {"LORA": LoRA}
+"""Methods by the `peft_type` of the files they make."""
+
+
+def attach_adapter(network: nn.Module, folder: Path, *, fingerprint: str | None = None) -> LoRA:
+    """Attach the adapter in `folder` to `network`, which is frozen by that. -> the method, for `merge` and `detach`.
+
+    `fingerprint`: of the base that `network` came from; compared with the one the adapter was trained on, where the
+    adapter knows it. Raises UserError for another base, and for whatever `read_adapter` and the method refuse.
+    """
+    wanted = base_fingerprint(folder)
+    if fingerprint is not None and wanted is not None and wanted != fingerprint:
+        raise UserError(
+            f"{folder}: trained on another base (fingerprint {wanted[:12]}, this one has {fingerprint[:12]}); "
+            "name the base that it was trained on"
+        )
+    described, tensors = read_adapter(folder)
+    _take_copies(network, tensors, folder)
+    method = PEFT_TYPES[described["peft_type"]].from_peft(described, network)
+    method.attach(network)
+    try:
+        load_stored(method, network, tensors)
+    except UserError:
+        method.detach(network)
+        raise
+    return method
+
+
+def _take_copies(network: nn.Module, tensors: dict[str, Tensor], folder: Path) -> None:
+    """Take weights of the base out of `tensors`, which PEFT adds for some targets: they must be what the base has."""
+    base = dict(network.named_parameters(remove_duplicate=False))
+    for name in [name for name in tensors if name.endswith(COPY)]:
+        copy, own = tensors.pop(name), base.get(name.removesuffix(COPY) + ".weight")
+        if own is None or own.shape != copy.shape or not torch.equal(own.cpu(), copy.to(own.dtype)):
+            raise UserError(f"{folder}: `{name}` is a weight of another base; name the base that it was trained on")

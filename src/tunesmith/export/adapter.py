@@ -1,0 +1,127 @@
+"""Adapters as PEFT writes and reads them: a folder with `adapter_config.json` and `adapter_model.safetensors`.
+
+What only we know (the base's fingerprint, the recipe) lies in `tunesmith.json` beside them, where PEFT does not look.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from tunesmith.core.errors import RunFailed, UserError
+from tunesmith.core.files import dump
+from tunesmith.export import peft_config
+from tunesmith.export.folder import whole_folder
+from tunesmith.export.lora_tensors import fault
+from tunesmith.export.peft_config import parse_object, read_config
+
+WEIGHTS = "adapter_model.safetensors"
+FACTS = "tunesmith.json"
+PREFIX = "base_model.model."
+MAX_TENSORS = 100_000
+_PICKLES = ("adapter_model.bin", "adapter_model.pt", "adapter_model.pth")
+
+
+def write_adapter(
+    folder: Path,
+    stored: Mapping[str, Tensor],
+    described: Mapping[str, Any],
+    *,
+    base_name: str,
+    base_fingerprint: str,
+    recipe_hash: str | None = None,
+) -> Path:
+    """Write what a method stored and described as an adapter. -> `folder`.
+
+    An adapter of ours that lies there is replaced. RunFailed for tensors that no reader should get: none, NaN, halves
+    of pairs, or updates that are all zero. The same input gives the same bytes.
+    """
+    tensors = {
+        name: tensor.detach().to("cpu", torch.float32, copy=True).contiguous() for name, tensor in stored.items()
+    }
+    if wrong := fault(tensors, described):
+        raise RunFailed(f"{folder}: the adapter is not written: {wrong}")
+    facts = {"schema": 1, "base": {"name": base_name, "fingerprint": base_fingerprint}, "recipe": recipe_hash}
+    with whole_folder(folder, replaces=FACTS) as aside:
+        save_file({PREFIX + name: t for name, t in tensors.items()}, aside / WEIGHTS, metadata={"format": "pt"})
+        (aside / peft_config.NAME).write_text(peft_config.config_text(described, base_name), encoding="utf-8")
+        (aside / FACTS).write_text(dump(facts), encoding="utf-8")
+        (aside / "README.md").write_text(_card(described, base_name), encoding="utf-8")
+    return folder
+
+
+def read_adapter(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """-> the keys of the configuration, and the tensors by their names below `base_model.model.`.
+
+    Raises UserError, in one line, for whatever is missing, damaged, beyond its bound, or not plain LoRA tensors.
+    """
+    described = read_config(folder / peft_config.NAME)
+    path = folder / WEIGHTS
+    if not path.is_file():
+        pickles = [name for name in _PICKLES if (folder / name).exists()]
+        hint = f"{pickles[0]} can run code and is not read; convert it" if pickles else "get the adapter again"
+        raise UserError(f"{path}: missing; {hint}")
+    tensors = _tensors(path)
+    if wrong := fault(tensors, described):
+        raise UserError(f"{path}: {wrong}")
+    return described, tensors
+
+
+def base_fingerprint(folder: Path) -> str | None:
+    """-> the fingerprint of the base that the adapter was trained on; None when another tool wrote it."""
+    path = folder / FACTS
+    if not path.is_file():
+        return None
+    base = parse_object(path).get("base")
+    found = base.get("fingerprint") if isinstance(base, dict) else None
+    if not isinstance(found, str):
+        raise UserError(f"{path}: `base.fingerprint` is missing; the file is damaged, get the adapter again")
+    return found
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:  # checks header, extents and gaps before anything is read
+            names = list(file.keys())
+            if len(names) > MAX_TENSORS:
+                raise UserError(f"{path}: {len(names)} tensors; more than {MAX_TENSORS} are not read")
+            for name in names:
+                if not name.startswith(PREFIX):
+                    raise UserError(f"{path}: `{name[:100]}` does not begin with {PREFIX}; not an adapter of PEFT")
+            return {name.removeprefix(PREFIX): file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: not a whole safetensors file ({reason}); get the adapter again") from error
+
+
+def _card(described: Mapping[str, Any], base_name: str) -> str:
+    kind = str(described["peft_type"]).lower()
+    return f"""---
+base_model: {dump(base_name).strip()}
+library_name: peft
+pipeline_tag: text-generation
+tags:
+- {kind}
+- transformers
+- tunesmith
+---
+
+# An adapter for {base_name}
+
+Made by tunesmith with {described["peft_type"]}. It belongs to the base named above and to no other.
+
+```python
+from peft import AutoPeftModelForCausalLM
+
+model = AutoPeftModelForCausalLM.from_pretrained("path/to/this/folder")
+```
+
+The fingerprint of the base is in `{FACTS}`. How the adapter was trained, and what it changed, is in `report.html`
+and `result.json` of the run that made it.
+"""

@@ -1,0 +1,102 @@
+"""Base and adapter become one plain model, which is read back and compared before anyone hears that it is done.
+
+Shapes: T tokens, V vocabulary.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tunesmith.attached import attach_adapter
+from tunesmith.core.errors import RunFailed, UserError
+from tunesmith.export.folder import refuse_taken
+from tunesmith.export.plain import write_model
+from tunesmith.fresh import Rows, fresh_logits, logits_of
+from tunesmith.models.load import Base
+
+EXACT = 1e-5  # of the largest logit: merged in float32 against attached in float32
+NATS = 1e-3  # a token: attached against merged and rounded to bfloat16, both computed in float32
+AGREE = 0.995  # of the most likely tokens stay the same
+ROWS, LENGTH = 8, 32
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How far what was written is from what was trained."""
+
+    relative: float  # largest difference of a logit, as a share of the largest logit
+    nats: float  # mean Kullback-Leibler divergence of the next token
+    agreement: float  # share of places with the same most likely token
+
+    def __str__(self) -> str:
+        return f"logits within {self.relative:.1e}, {self.nats:.1e} nats a token, {self.agreement:.1%} equal choices"
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A merged model that was read back and agreed."""
+
+    folder: Path
+    bytes: int
+    drift: Drift
+
+
+def merge(
+    open_base: Callable[[torch.dtype], Base],
+    adapter: Path,
+    output: Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    rows: Rows | None = None,
+) -> Merged:
+    """Merge `adapter` into the base, in float32, and write a plain model to `output` in `dtype`.
+
+    `open_base(torch.float32)` loads the base in its original precision; its files are only read. `rows` of token ids
+    are what the comparison runs on; drawn at random when none are given. UserError for a taken folder, a quantized
+    layer or an adapter of another base; RunFailed, with `output` removed, when what was written says something else.
+    """
+    refuse_taken(output)
+    base = open_base(torch.float32)
+    if output.absolute().is_relative_to(base.folder.absolute()):
+        raise UserError(f"{output}: lies inside the base; choose a folder elsewhere, the base stays as it is")
+    method = attach_adapter(base.network, adapter, fingerprint=base.fingerprint)
+    base.network.eval()
+    rows = rows or random_rows(len(base.tokenizer))
+    attached = logits_of(base.network, rows)
+    method.merge(base.network)
+    write_model(output, base.network, base.tokenizer, dtype=dtype)
+    try:
+        found = drift(attached, fresh_logits(output, rows, dtype=torch.float32))
+        if not acceptable(found, dtype):
+            raise RunFailed(f"{output}: removed, the merged model differs from base and adapter ({found})")
+    except BaseException:
+        shutil.rmtree(output, ignore_errors=True)
+        raise
+    return Merged(output, sum(path.stat().st_size for path in output.iterdir()), found)
+
+
+def random_rows(vocabulary: int) -> list[list[int]]:
+    """-> token ids, the same on every call: enough to see a layer that was left out or merged twice."""
+    draw = torch.Generator().manual_seed(0)
+    return torch.randint(vocabulary, (ROWS, LENGTH), generator=draw).tolist()
+
+
+def drift(trained: Tensor, written: Tensor) -> Drift:
+    """(T, V) twice -> how far `written` is from `trained`."""
+    if trained.shape != written.shape:
+        return Drift(float("inf"), float("inf"), 0.0)
+    p, q = trained.log_softmax(-1), written.log_softmax(-1)
+    relative = (trained - written).abs().max() / trained.abs().max().clamp_min(1e-9)
+    nats = (p.exp() * (p - q)).sum(-1).mean()
+    return Drift(float(relative), float(nats), float((trained.argmax(-1) == written.argmax(-1)).float().mean()))
+
+
+def acceptable(found: Drift, dtype: torch.dtype) -> bool:
+    """Exact up to the order of sums in float32; the same distribution and choices after rounding."""
+    if dtype == torch.float32:
+        return found.relative <= EXACT
+    return found.nats <= NATS and found.agreement >= AGREE
