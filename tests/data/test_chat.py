@@ -243,3 +243,19 @@ def test_the_stop_token_is_known() -> None:
 def test_a_conversation_without_a_chat_template_is_refused() -> None:
     with pytest.raises(UserError, match="needs a chat template"):
         encoded(turns("hello", "yes"), None)
+
+
+def test_a_template_that_writes_the_date_writes_the_same_one_every_day() -> None:
+    template = "Today is {{ strftime_now('%d %B %Y') }}. " + CHATML
+    example = encoded(turns("hello", "yes"), template).examples[0]
+    assert spans(example, tokenizer(template))[0][0].startswith("Today is 01 January 2025.")
+    assert Encoder(Data(train="f"), tokenizer(template), None).dated
+    assert not Encoder(Data(train="f"), tokenizer(CHATML), None).dated
+
+
+def test_a_message_with_nothing_before_it_is_context() -> None:
+    values = {"messages": [{"role": "assistant", "content": "welcome"}, *turns("hello", "yes")["messages"]]}
+    assert learned(values, CHATML) == ["yes<|im_end|>"]
+    assert learned(values, CHATML, system="Be kind.") == ["welcome<|im_end|>", "yes<|im_end|>"]
+    with pytest.raises(UserError, match="row 7: no token would be trained: nothing stands before"):
+        encoded({"messages": values["messages"][:1]}, CHATML)

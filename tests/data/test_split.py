@@ -114,7 +114,8 @@ def test_own_files_are_compared_by_content() -> None:
     with pytest.raises(UserError, match=r"data.validation holds the same rows as data.train"):
         refuse_equal(train, same, "validation")
     refuse_equal(train, other, "validation")
-    assert (shared(train, same), shared(train, other)) == (3, 1)
+    assert (shared(train, same, 0.8), shared(train, other, 0.8)) == ((3, 0), (1, 0))
+    assert shared(train, rows(["B!", "c"]), 0.8) == (0, 1)
 
 
 def test_a_limit_takes_the_same_rows_in_any_order() -> None:

@@ -8,6 +8,7 @@ Nothing is ever searched for in the user's text, so that a marker inside it chan
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,14 @@ from tunesmith.data.forms import Conversation, Message
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+# Templates that write the day's date would make each day's run another one: they are given this day.
+DAY = date(2025, 1, 1)
+_FORMATS = ["%d", "%m", "%b", "%B", "%y", "%Y", "%a", "%A", "%H", "%I", "%M", "%S", "%p", "%j"]
+_SAME_DAY = (
+    "{% macro strftime_now(format) %}{{ format"
+    + "".join(f" | replace({code!r}, {DAY.strftime(code)!r})" for code in _FORMATS)
+    + " }}{% endmacro %}{{ '' }}"
+)
 _QUESTION = Message("user", "0")
 
 
@@ -36,6 +45,7 @@ class Rendered:
     text: str
     spans: tuple[Span, ...]
     prompt: str  # all before the last assistant turn, with the generation prompt
+    opening: bool = False  # the first message is the assistant's: with nothing before it, it is context
     last_only: bool = False  # the template rewrites earlier turns, so that only the last one is trained
 
 
@@ -48,6 +58,7 @@ class ChatTemplate:
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
         self._tokenizer = tokenizer
+        self.dated = "strftime_now" in str(tokenizer.chat_template)
         self._knows_developer = "developer" in str(tokenizer.chat_template)
         self._places: dict[str, tuple[int, int]] = {}
 
@@ -61,20 +72,22 @@ class ChatTemplate:
                 raise UserError(f"{row.place}: a message has weight 0, and data.train_on is all; use one of them")
             before = self._written(conversation, last, True)
             return Rendered(text, (Span(0, len(text), len(text)),), before)
-        wanted = [i for i, turn in enumerate(turns) if turn.role == "assistant" and turn.weight == 1]
+        own = [i for i, turn in enumerate(turns) if turn.role == "assistant" and turn.weight == 1]
+        opening, wanted = own[:1] == [0], [i for i in own if i > 0]
         if not wanted:
-            raise UserError(f"{row.place}: no token would be trained: every message of the assistant has weight 0")
+            why = "nothing stands before the assistant's message" if own else "every assistant's message has weight 0"
+            raise UserError(f"{row.place}: no token would be trained: {why}")
         try:
             spans = tuple(self._span(conversation, i, text) for i in wanted)
-            return Rendered(text, spans, self._written(conversation, last, True))
+            return Rendered(text, spans, self._written(conversation, last, True), opening)
         except _Rewrites as reason:
-            if len(turns) == 1 or wanted == [last] or wanted[-1] != last:
+            if wanted == [last] or wanted[-1] != last:
                 raise UserError(f"{row.place}: {reason}; what would be trained cannot be told") from None
         try:
             span = self._span(conversation, last, text)
         except _Rewrites as reason:
             raise UserError(f"{row.place}: {reason}; what would be trained cannot be told") from None
-        return Rendered(text, (span,), text[: span.start], last_only=True)
+        return Rendered(text, (span,), text[: span.start], opening, last_only=True)
 
     def _span(self, conversation: Conversation, i: int, text: str) -> Span:
         before = self._written(conversation, i, True)
@@ -140,7 +153,11 @@ class ChatTemplate:
 
     def _apply(self, turns: list[dict[str, Any]], tools: list[dict[str, Any]] | None, prompt: bool) -> str:
         try:
-            text = self._tokenizer.apply_chat_template(turns, tools=tools, tokenize=False, add_generation_prompt=prompt)
+            template = self._tokenizer.get_chat_template(None, tools)
+            template = _SAME_DAY + template if self.dated else template
+            text = self._tokenizer.apply_chat_template(
+                turns, tools=tools, chat_template=template, tokenize=False, add_generation_prompt=prompt
+            )
         except Exception as error:  # a template is a program of others: it may raise anything
             lines = str(error).splitlines() or [type(error).__name__]
             raise UserError(f"the chat template cannot write this conversation ({lines[0][:200]})") from None

@@ -57,6 +57,11 @@ class Encoder:
         self._choices: list[list[int]] = []
 
     @property
+    def dated(self) -> bool:
+        """True when the chat template writes the day's date."""
+        return self._template is not None and self._template.dated
+
+    @property
     def stop(self) -> int | None:
         """The token that ends an answer."""
         if self._template is not None and (found := self._template.stop_token) is not None:
@@ -75,8 +80,8 @@ class Encoder:
             if shorter is None:
                 return None
             example, rendered, conversation = shorter
-        if rendered.last_only:
-            self.counts["last turn only"] += 1
+        self.counts["last turn only"] += rendered.last_only
+        self.counts["opening"] += rendered.opening
         return Encoded([example], self._item(form, conversation, example, rendered) if ask else None)
 
     # Length

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.core.batch import Example
 from tunesmith.core.errors import UserError
+from tunesmith.data.chat import DAY
 from tunesmith.data.config import Data
 from tunesmith.data.encode import Encoder, Item
 from tunesmith.data.formats import forms, label_names, recognised
@@ -42,6 +43,7 @@ class _Found:
     """The rows of each part, and what there is to say about them."""
 
     rows: dict[str, list[Row]]
+    split: list[Row]  # those of data.train, whatever their part
     facts: dict[str, Any] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
 
@@ -57,7 +59,7 @@ def prepare(
     found = gather(config, allow_download)
     kind = recognised(config, found.all)
     found.said.append(f"{', '.join(config.sources)}: {len(found.all)} rows of {kind}")
-    labels = label_names(config, found.all) if kind == "labelled" else ()
+    labels = label_names(config, found.split) if kind == "labelled" else ()
     encoder = Encoder(config, tokenizer, context)
     examples: dict[str, list[Example]] = {}
     items: dict[str, list[Item]] = {}
@@ -69,7 +71,7 @@ def prepare(
         if rows and not examples[part]:
             raise UserError(f"{rows[0].file}: no row of the {part} part is left: {_reasons(encoder.counts)}")
     found.facts |= {"format": kind, "labels": list(labels)} | _facts(found.rows, examples, counts) | _counted(encoder)
-    found.said += _sentences(config, encoder, examples)
+    found.said += _sentences(encoder, examples)
     return Prepared(
         examples["train"],
         examples["validation"],
@@ -91,12 +93,12 @@ def gather(config: Data, allow_download: bool) -> _Found:
     }
     rows = limited(read, config.limit)
     parts = parted(rows, _fractions(config, own), config.near_duplicates)
-    found = _Found({"train": parts.train, "validation": parts.validation, "test": parts.test} | own)
+    found = _Found({"train": parts.train, "validation": parts.validation, "test": parts.test} | own, rows)
     files = (*config.sources, *(path for path in (config.validation, config.test) if path))
     found.facts["files"] = {name: fingerprint(name) if Path(name).exists() else None for name in files}
     found.facts["rows_read"] = len(read) + sum(map(len, own.values()))
     found.facts["duplicates"] = {"exact": parts.exact, "near": parts.near}
-    found.facts["overlap"] = {name: _overlap(found, name, other) for name, other in own.items()}
+    found.facts["overlap"] = {name: _overlap(config, found, name) for name in own}
     _say_duplicates(found, parts)
     if len(rows) < len(read):
         found.said.append(f"data.limit: {len(rows)} of {len(read)} rows are used")
@@ -116,13 +118,16 @@ def _fractions(config: Data, own: dict[str, list[Row]]) -> tuple[float, float, f
     return train / whole, validation / whole, test / whole
 
 
-def _overlap(found: _Found, name: str, rows: list[Row]) -> int:
-    train = found.rows["train"]
-    refuse_equal(train, rows, name)
-    count = shared(train, rows)
-    if count:
-        found.said.append(f"warning: {count} of {len(rows)} rows of data.{name} also stand in data.train")
-    return count
+def _overlap(config: Data, found: _Found, name: str) -> dict[str, int]:
+    """-> how many rows of the user's own file also stand in `train`, or (almost) in other words."""
+    rows = found.rows[name]
+    refuse_equal(found.split, rows, name)
+    exact, near = shared(found.split, rows, config.near_duplicates)
+    if exact or near:
+        found.said.append(
+            f"warning: of {len(rows)} rows of data.{name}, {exact} also stand in data.train and {near} nearly so"
+        )
+    return {"exact": exact, "near": near}
 
 
 def _say_duplicates(found: _Found, parts: Parts) -> None:
@@ -181,7 +186,7 @@ def _reasons(counts: Counter[str]) -> str:
     return ", ".join(f"{counts[reason]} dropped ({reason})" for reason in _DROPS if counts[reason])
 
 
-def _sentences(config: Data, encoder: Encoder, examples: dict[str, list[Example]]) -> list[str]:
+def _sentences(encoder: Encoder, examples: dict[str, list[Example]]) -> list[str]:
     counts, said = encoder.counts, []
     sizes = ", ".join(f"{len(found)} {part}" for part, found in examples.items() if found)
     tokens, trained = (sum(map(f, examples["train"])) for f in (len, lambda e: e.trained_tokens))
@@ -192,9 +197,13 @@ def _sentences(config: Data, encoder: Encoder, examples: dict[str, list[Example]
         said.append(f"{counts['truncated']} rows cut to {encoder.most} tokens")
     if counts["cut into blocks"]:
         said.append(f"{counts['cut into blocks']} texts cut into blocks of {encoder.most} tokens")
+    if encoder.dated:
+        said.append(f"the chat template writes the day's date: every row is written as on {DAY:%d %B %Y}")
     if counts["last turn only"]:
         said.append(f"the chat template rewrites earlier turns: {counts['last turn only']} rows train only the last")
-    if counts["end added"] and config.train_on == "assistant":
+    if counts["opening"]:
+        said.append(f"{counts['opening']} conversations are opened by the assistant: that message is context")
+    if counts["end added"]:
         said.append(
             "the chat template writes no token that ends a turn: the end-of-text token is put behind the last one"
         )

@@ -16,10 +16,12 @@ def spans(example: Example, tokenizer: "PreTrainedTokenizerBase") -> list[tuple[
             runs.append(([], trained))
         runs[-1][0].append(token)
     pieces, done, written = [], [], ""
-    for tokens, trained in runs:
+    for n, (tokens, trained) in enumerate(runs, start=1):
         done += tokens
         # Decoded from the start: a run decoded alone would lose its leading space in some tokenizers.
         whole = str(tokenizer.decode(done, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+        if n < len(runs):
+            whole = whole.rstrip("\ufffd")  # a character that is not complete yet is shown with the next run
         pieces.append((whole[len(written) :], trained))
         written = whole
     return pieces

@@ -72,10 +72,12 @@ def refuse_equal(train: Sequence[Row], other: Sequence[Row], name: str) -> None:
         )
 
 
-def shared(train: Sequence[Row], other: Sequence[Row]) -> int:
-    """-> how many rows of `other` also stand in `train`."""
-    known = {row.digest for row in train}
-    return sum(row.digest in known for row in other)
+def shared(train: Sequence[Row], other: Sequence[Row], overlap: float) -> tuple[int, int]:
+    """-> how many rows of `other` stand in `train`, and how many more have a near-duplicate there."""
+    group = groups([row.values for row in (*train, *other)], overlap)
+    known, near = {row.digest for row in train}, set(group[: len(train)])
+    exact = sum(row.digest in known for row in other)
+    return exact, sum(number in near for number in group[len(train) :]) - exact
 
 
 def limited(rows: Sequence[Row], limit: int | None) -> list[Row]:
