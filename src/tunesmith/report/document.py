@@ -1,0 +1,117 @@
+"""`result.json`: what a run tells other programs. Keys are added with time, never renamed or removed."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tunesmith.core.files import write_json
+
+NAME = "result.json"
+
+
+class Part(BaseModel):
+    """Frozen, and unknown keys are refused when it is made; not-a-number is no JSON and refused too."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class Parameters(Part):
+    trainable: int
+    """Numbers that training may change."""
+    total: int
+    """All numbers of the network, the adapter's among them."""
+
+
+class Training(Part):
+    steps: int
+    """Updates made, over all resumptions."""
+    examples: int
+    """Examples seen; one that is seen twice counts twice."""
+    tokens: int
+    """Tokens that went through the model. There is no padding."""
+    trained_tokens: int
+    """Those that the model had to learn to produce."""
+    seconds: float
+    """Time of the steps alone."""
+    tokens_per_second: float
+    peak_memory_bytes: int
+    """The most memory the process held: on the GPU when there is one, else resident."""
+
+
+class Interval(Part):
+    """After minus before on the same rows."""
+
+    mean: float
+    low: float
+    """Lower end of the 95 % interval."""
+    high: float
+    p: float
+    """Of the paired test."""
+
+
+class Evaluated(Part):
+    before: dict[str, float] = Field(default_factory=dict)
+    """The base model, by the name of the metric."""
+    after: dict[str, float] = Field(default_factory=dict)
+    """The tuned model."""
+    difference: dict[str, Interval] = Field(default_factory=dict)
+    verdict: dict[str, str] = Field(default_factory=dict)
+    """`better`, `worse`, or `no detectable difference (...)`."""
+    n: int | None = None
+    """How many held-out rows were compared."""
+
+
+class Artifact(Part):
+    path: str
+    """Of the adapter or model file, relative to the run folder."""
+    bytes: int
+    sha256: str
+    base_bytes: int | None = None
+    """Size of the base's weights on the disk, to compare with."""
+
+
+class Chosen(Part):
+    """A value that the recipe left open."""
+
+    value: Any
+    reason: str
+
+
+class RunResult(Part):
+    """The whole document."""
+
+    status: Literal["ok", "failed", "interrupted"]
+    message: str | None = None
+    """Why it failed, or how to go on; null when it is ok."""
+    base: str
+    method: str
+    objective: str
+    parameters: Parameters | None = None
+    """null when the run ended before the model was there. So with the next ones."""
+    train: Training | None = None
+    evaluation: Evaluated | None = None
+    artifact: Artifact | None = None
+    proof: dict[str, bool] = Field(default_factory=dict)
+    """Each check by name; a run with one that is false has failed."""
+    chosen: dict[str, Chosen] = Field(default_factory=dict)
+    """By the recipe's dotted key: what stood in for a value that was not given, and why."""
+    environment: dict[str, Any] = Field(default_factory=dict)
+    notes: list[str] = Field(default_factory=list)
+    """What was said on the way: rows left out, what was chosen instead of what was asked."""
+
+    def write(self, folder: Path) -> Path:
+        path = folder / NAME
+        write_json(path, self.model_dump(mode="json"))
+        return path
+
+    @classmethod
+    def read(cls, folder: Path) -> "RunResult":
+        """Raises FileNotFoundError, and ValueError when the file is not such a document."""
+        return cls.model_validate_json((folder / NAME).read_bytes())
+
+
+def schema() -> str:
+    """-> the JSON schema of `result.json`, for the documentation."""
+    return json.dumps(RunResult.model_json_schema(), indent=2) + "\n"

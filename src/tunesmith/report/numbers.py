@@ -1,0 +1,108 @@
+"""Numbers as people read them: sizes, durations, shares, and what each metric is called and means."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_MINUS = "\u2212"  # as wide as a plus, so that columns align
+_POWERS = ("B", "kB", "MB", "GB", "TB")
+
+
+def size(count: float) -> str:
+    """Bytes, in powers of a thousand: 1900000 -> `1.9 MB`."""
+    power = 0
+    while abs(count) >= 999.5 and power < len(_POWERS) - 1:
+        count, power = count / 1000, power + 1
+    return f"{count:.0f} {_POWERS[power]}" if power == 0 or abs(count) >= 99.95 else f"{count:.1f} {_POWERS[power]}"
+
+
+def duration(seconds: float) -> str:
+    """252.3 -> `4 min 12 s`; two units at most."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = round(seconds / 60)
+    if minutes < 24 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    hours = round(seconds / 3600)
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def count(value: float) -> str:
+    """Thousands set apart: 135000000 -> `135,000,000`."""
+    return f"{value:,.0f}"
+
+
+def share(value: float) -> str:
+    """0.0071 -> `0.71 %`."""
+    percent = 100 * value
+    digits = 0 if percent in (0, 100) else 1 if percent >= 1 else 2 if percent >= 0.01 else 4
+    return f"{percent:.{digits}f} %"
+
+
+def probability(p: float) -> str:
+    """As it is written in papers: `p < 0.001`, `p = 0.04`."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """How a number of the evaluation is shown."""
+
+    label: str
+    meaning: str
+    higher_is_better: bool = False
+    percent: bool = False
+    top: float | None = None  # the largest value that it can have
+    digits: int = 3
+
+    def value(self, number: float, beside: float = 0.0) -> str:
+        """`beside` is another value of the metric: both get the decimals that suit the larger one."""
+        if self.percent:
+            return f"{100 * number:.1f} %"
+        return f"{number:.{self._places(number, beside)}f}" if abs(number) < 1e6 else f"{number:.2e}"
+
+    def change(self, number: float, beside: float = 0.0, unit: bool = True) -> str:
+        """A difference, with its sign; that of two shares is in points."""
+        if self.percent:
+            return _signed(100 * number, 1) + (" points" if unit else "")
+        return _signed(number, self._places(number, beside)) if abs(number) < 1e6 else f"{number:+.2e}"
+
+    def _places(self, *numbers: float) -> int:
+        if self.top is not None:
+            return self.digits
+        largest = max(1e-9, *map(abs, numbers))
+        return max(0, min(self.digits, 3 - math.floor(math.log10(largest))))
+
+
+def _signed(number: float, places: int) -> str:
+    text = f"{abs(number):.{places}f}"
+    return text if not float(text) else ("+" if number > 0 else _MINUS) + text
+
+
+METRICS = {
+    "accuracy": Metric("Accuracy", "share of rows whose most likely label is the right one", True, True, 1),
+    "macro_f1": Metric("Macro-F1", "mean F1 over the labels: rare ones count as much as frequent ones", True, False, 1),
+    "exact_match": Metric("Exact match", "share of answers equal to the reference but for white space", True, True, 1),
+    "rouge_l": Metric("ROUGE-L", "longest common run of words in order, 0 to 1", True, False, 1),
+    "chrf": Metric("chrF", "shared character sequences, 0 to 100", True, False, 100, 1),
+    "loss": Metric("Loss", "surprise at the reference answers, nats per token"),
+    "perplexity": Metric("Perplexity", "the exponential of the loss: among how many tokens it hesitates"),
+    "general_loss": Metric("Loss, general text", "surprise at text that is not the task's, nats per token"),
+    "general_perplexity": Metric("Perplexity, general text", "how hard it finds text that is not the task's"),
+}
+
+
+def metric(name: str) -> Metric:
+    """-> how to show a metric, also one that is not known here."""
+    return METRICS.get(name) or Metric(name.replace("_", " "), "")
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Metrics in the order in which they are shown; unknown ones last."""
+    known = list(METRICS)
+    return sorted(names, key=lambda name: known.index(name) if name in known else len(known))
