@@ -206,7 +206,8 @@ def remove_unfinished(folder: Path) -> None:
 def remove_folder(path: Path) -> None:
     """Delete a committed folder: it is whole until it is gone, even when the process dies in between."""
     aside = path.with_name(_aside(path.name))
-    path.rename(aside)
+    with writing(path):
+        path.rename(aside)
     shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -229,8 +230,9 @@ class RunLock:
                 f"{self.path.parent}: in use by another run (process {owner}); "
                 "wait for it or choose another output folder"
             ) from None
-        os.ftruncate(self._number, 0)
-        os.pwrite(self._number, f"{os.getpid()}\n".encode(), 0)
+        with writing(self.path):
+            os.ftruncate(self._number, 0)
+            os.pwrite(self._number, f"{os.getpid()}\n".encode(), 0)
         return self
 
     def __exit__(

@@ -1,0 +1,87 @@
+import pytest
+import torch
+from safetensors.torch import load, save
+from torch import nn
+
+from tests.train.tiny_run import Tiny
+from tunesmith.train.optimizer import Optimizer
+
+
+def make(model: nn.Module, decay: float = 0.1) -> Optimizer:
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    return Optimizer(parameters, weight_decay=decay, betas=(0.9, 0.99))
+
+
+def push(model: nn.Module, optimizer: Optimizer, seed: int, size: float = 1.0) -> None:
+    dice = torch.Generator().manual_seed(seed)
+    for p in model.parameters():
+        if p.requires_grad:
+            p.grad = (torch.randn(p.shape, generator=dice) * size).to(p.dtype)
+    optimizer.collect()
+    optimizer.step(0.01)
+    optimizer.clear()
+
+
+def test_matrices_decay_and_vectors_do_not() -> None:
+    """The formula of the paper, by hand, for three steps."""
+    model = Tiny()
+    optimizer = make(model)
+    expected = {name: p.detach().double().clone() for name, p in model.named_parameters() if p.requires_grad}
+    moments = {name: (torch.zeros_like(v), torch.zeros_like(v)) for name, v in expected.items()}
+    for t in (1, 2, 3):
+        dice = torch.Generator().manual_seed(t)
+        for name, value in expected.items():
+            g = torch.randn(value.shape, generator=dice).double()
+            m, v = moments[name]
+            m.mul_(0.9).add_(0.1 * g)
+            v.mul_(0.99).add_(0.01 * g * g)
+            if value.ndim >= 2:
+                value.mul_(1 - 0.01 * 0.1)
+            value.sub_(0.01 * (m / (1 - 0.9**t)) / ((v / (1 - 0.99**t)).sqrt() + 1e-8))
+        push(model, optimizer, t)
+    for name, value in expected.items():
+        torch.testing.assert_close(model.get_parameter(name).double(), value, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_state_goes_through_a_file_exactly(dtype: torch.dtype) -> None:
+    straight, first = Tiny(dtype=dtype), Tiny(dtype=dtype)
+    optimizer = make(straight)
+    for seed in range(4):
+        push(straight, optimizer, seed)
+    half = make(first)
+    for seed in range(2):
+        push(first, half, seed)
+    stored = load(save({name: value.contiguous() for name, value in half.state().items()}))
+    second = Tiny(dtype=dtype)
+    second.load_state_dict(first.state_dict())
+    rest = make(second)
+    rest.load(stored)
+    for seed in range(2, 4):
+        push(second, rest, seed)
+    assert all(torch.equal(a, b) for a, b in zip(straight.parameters(), second.parameters(), strict=True))
+    assert set(optimizer.state()) == set(rest.state())
+    assert all(torch.equal(value, rest.state()[name]) for name, value in optimizer.state().items())
+    assert any(name.startswith("master/") for name in stored) == (dtype == torch.bfloat16)
+
+
+def test_small_updates_of_bfloat16_are_not_lost() -> None:
+    weight = nn.Parameter(torch.ones(4, 4, dtype=torch.bfloat16))
+    optimizer = Optimizer({"w": weight}, weight_decay=0.0, betas=(0.9, 0.999))
+    for _ in range(100):
+        weight.grad = torch.ones_like(weight)
+        optimizer.collect()
+        optimizer.step(1e-4)  # 1/10,000 at a time: one alone is below what bfloat16 can show beside 1
+        optimizer.clear()
+    assert weight[0, 0].item() == pytest.approx(0.99, abs=0.004)
+
+
+def test_gradients_of_bfloat16_add_up_in_float32() -> None:
+    weight = nn.Parameter(torch.ones(2, 2, dtype=torch.bfloat16))
+    optimizer = Optimizer({"w": weight}, weight_decay=0.0, betas=(0.9, 0.999))
+    for value in (1.0, 2**-10):
+        weight.grad = torch.full_like(weight, value)
+        optimizer.collect()
+    assert float(optimizer.gradients()["w"][0, 0]) == 1 + 2**-10
+    optimizer.clear()
+    assert not optimizer.gradients()
