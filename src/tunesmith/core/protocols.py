@@ -15,7 +15,7 @@ Examples = TypeVar("Examples", bound=Batch, contravariant=True)
 class LanguageModel(Protocol):
     """Packed tokens in, the log-probability of each labelled token out."""
 
-    def __call__(self, batch: TokenBatch) -> Tensor: ...  # -> (L,), float32, in the order of the labels
+    def __call__(self, batch: TokenBatch, /) -> Tensor: ...  # -> (L,), float32, in the order of the labels
 
 
 class Objective(Protocol[Model, Examples]):

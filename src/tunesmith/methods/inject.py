@@ -80,3 +80,9 @@ def _no_match(pattern: str, network: nn.Module, linear: Mapping[str, nn.Module])
         return f"method.targets: `{pattern}` matches {others[0]}, which is a {kind} and not a linear layer"
     ends = dict.fromkeys(name.rsplit(".", 1)[-1] for name in linear)
     return f"method.targets: `{pattern}` matches no layer{near(pattern, ends)}; linear layers here: {', '.join(ends)}"
+
+
+def parameter_counts(network: nn.Module) -> tuple[int, int]:
+    """-> how many numbers train, and how many there are; a shared weight counts once."""
+    sizes = [(p.numel(), p.requires_grad) for p in network.parameters()]
+    return sum(n for n, trains in sizes if trains), sum(n for n, _ in sizes)

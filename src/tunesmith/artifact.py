@@ -1,0 +1,45 @@
+"""What a run leaves to use: an adapter in PEFT's format, or a plain model folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunesmith.core.files import sha256
+from tunesmith.export.adapter import WEIGHTS, write_adapter
+from tunesmith.export.plain import write_model
+from tunesmith.opening import Opened
+from tunesmith.report.document import Artifact
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The folder of an artifact, and what is in it."""
+
+    folder: Path
+    described: Artifact
+
+
+def save(folder: Path, opened: Opened) -> Saved:
+    """Write the artifact of a finished training below the run `folder`; one that is there already is replaced."""
+    recipe, base = opened.recipe, opened.base
+    if recipe.method.kind == "full":
+        place = write_model(folder / "model", base.network, base.tokenizer, dtype=opened.probe.dtype, replace=True)
+    else:
+        place = write_adapter(
+            folder / "adapter",
+            recipe.method.stored(base.network),
+            recipe.method.described(base.network),
+            base_name=base.name,
+            base_fingerprint=base.fingerprint,
+        )
+    return Saved(place, _describe(place, folder, base.folder))
+
+
+def _describe(place: Path, run: Path, base: Path) -> Artifact:
+    files = sorted(place.glob("*.safetensors"))
+    main = place / WEIGHTS if (place / WEIGHTS).is_file() else files[0]
+    return Artifact(
+        path=str(main.relative_to(run)),
+        bytes=sum(f.stat().st_size for f in files),
+        sha256=sha256(main),
+        base_bytes=sum(f.stat().st_size for f in base.glob("*.safetensors")),
+    )

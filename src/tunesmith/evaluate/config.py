@@ -1,0 +1,22 @@
+"""The recipe's `evaluate` section: what is measured before and after."""
+
+from pydantic import Field
+
+from tunesmith.core.config import Config
+
+
+class Evaluate(Config):
+    """Evidence: base and tuned model on the same held-out rows."""
+
+    enabled: bool = True
+    """Measure before and after. Without it a run has its proof and its validation loss, but no evidence of gain."""
+    items: int | None = Field(None, ge=1)
+    """At most so many test rows, the first by row number. None: all."""
+    answers: int = Field(8, ge=0)
+    """For how many test rows both models write an answer, shown side by side; 0 for none."""
+    score_answers: int = Field(0, ge=0)
+    """For how many test rows written answers are scored (exact match, ROUGE-L, chrF). Writing is slow on a CPU."""
+    answer_tokens: int = Field(96, ge=1)
+    """The longest answer."""
+    general: bool = True
+    """Perplexity on general English that is not the task's, to see what was forgotten."""

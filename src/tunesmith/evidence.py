@@ -1,0 +1,177 @@
+"""What the base and the tuned model do on the same held-out rows: the numbers behind every claim of a run."""
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tunesmith.catalogue.fetch import fetch
+from tunesmith.core.batch import Example, TokenBatch
+from tunesmith.data.encode import Item
+from tunesmith.data.prepare import Prepared
+from tunesmith.evaluate.before_after import Evaluation, Outcome, compare, compare_general
+from tunesmith.evaluate.config import Evaluate
+from tunesmith.evaluate.score import classify, score_examples
+from tunesmith.models.generate import Sampling, generate
+from tunesmith.models.language import CausalLM
+
+GENERAL = "state-of-the-union"
+ANSWERS_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One model on all items."""
+
+    outcomes: list[Outcome]
+    general: list[tuple[float, int]]
+    answers: dict[int, str]  # by the place of the item
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """What is asked of both models."""
+
+    prepared: Prepared
+    items: Sequence[Item]
+    examples: Sequence[Example]
+    general: Sequence[Example]
+    config: Evaluate
+
+    @classmethod
+    def of(cls, prepared: Prepared, tokenizer: Any, config: Evaluate) -> "Questions":
+        """The test part, cut to `config.items`, and the general text."""
+        general = _general(tokenizer) if config.general else []
+        return cls(prepared, prepared.test_items[: config.items], prepared.test[: config.items], general, config)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens one model reads to be scored."""
+        if self.labelled:
+            scored = sum(len(i.prompt) + sum(len(c) + 1 for c in i.choices) for i in self.items)
+        else:
+            scored = sum(map(len, self.examples))
+        return scored + sum(map(len, self.general))
+
+    @property
+    def labelled(self) -> bool:
+        return bool(self.prepared.labels)
+
+    @property
+    def written(self) -> Sequence[Item]:
+        """The items for which answers are written."""
+        return self.items[: max(self.config.answers, self.config.score_answers)]
+
+
+def evidence(
+    model: CausalLM,
+    tokenizer: Any,
+    questions: Questions,
+    *,
+    base: Callable[[], AbstractContextManager[CausalLM]],
+    tokens_per_pass: int,
+    watch: Callable[[str, int], "Watch"],
+) -> tuple[Evaluation, list[dict[str, Any]]]:
+    """-> before against after, and answers side by side. `with base() as model:` gives the base.
+
+    The test part is touched here and nowhere else, once.
+    """
+    model.eval()
+    with watch("measuring the tuned model", questions.tokens) as seen:
+        after = _measure(model, tokenizer, questions, tokens_per_pass, seen)
+    with base() as original, watch("measuring the base", questions.tokens) as seen:
+        before = _measure(original, tokenizer, questions, tokens_per_pass, seen)
+    found = compare(before.outcomes, after.outcomes, questions.prepared.labels)
+    if questions.general:
+        found = found.joined(compare_general(before.general, after.general))
+    return found, [
+        {
+            "row": item.row,
+            "prompt": item.prompt_text,
+            "reference": item.answer,
+            "base": before.answers[place],
+            "tuned": after.answers[place],
+        }
+        for place, item in enumerate(questions.written)
+    ]
+
+
+class Watch:
+    """Told how many tokens have been read; a context manager. The default watches in silence."""
+
+    def __enter__(self) -> "Watch":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def read(self, tokens: int) -> None:
+        """`tokens` more have been read."""
+
+
+def _measure(model: CausalLM, tokenizer: Any, questions: Questions, tokens_per_pass: int, watch: Watch) -> Measured:
+    device = next(model.parameters()).device
+
+    def counted(batch: TokenBatch) -> Tensor:
+        logprobs = model(batch)
+        watch.read(len(batch.tokens))
+        return logprobs
+
+    answers = write_answers(model.network, tokenizer, questions)
+    scored = questions.config.score_answers
+    outcomes = (_labelled if questions.labelled else _plain)(counted, questions, tokens_per_pass, device)
+    outcomes = [
+        Outcome(o.row, o.nll, o.tokens, o.predicted, o.gold, answers[i] if i < scored else None, o.reference)
+        for i, o in enumerate(outcomes)
+    ]
+    return Measured(outcomes, score_examples(counted, questions.general, tokens_per_pass, device), answers)
+
+
+Scorer = Callable[[TokenBatch], Tensor]
+
+
+def _labelled(model: Scorer, questions: Questions, tokens_per_pass: int, device: torch.device) -> list[Outcome]:
+    """The gold answer's likelihood is that of one of the choices: a prompt is read once for all."""
+    labels = questions.prepared.labels
+    found = []
+    choices = classify(model, questions.items, tokens_per_pass, device)
+    for item, choice in zip(questions.items, choices, strict=True):
+        assert item.label is not None
+        gold = labels.index(item.label)
+        nll, tokens = -choice.scores[gold], len(item.choices[gold])
+        found.append(Outcome(item.row, nll, tokens, labels[choice.predicted], item.label, reference=item.answer))
+    return found
+
+
+def _plain(model: Scorer, questions: Questions, tokens_per_pass: int, device: torch.device) -> list[Outcome]:
+    scores = score_examples(model, questions.examples, tokens_per_pass, device)
+    references = {item.row: item.answer for item in questions.items}
+    return [
+        Outcome(example.row, nll, tokens, reference=references.get(example.row, ""))
+        for example, (nll, tokens) in zip(questions.examples, scores, strict=True)
+    ]
+
+
+def write_answers(network: Any, tokenizer: Any, questions: Questions) -> dict[int, str]:
+    """-> greedy answers to the first items, by place."""
+    stop = {token for token in (questions.prepared.stop, tokenizer.eos_token_id) if token is not None}
+    sampling = Sampling(tokens=questions.config.answer_tokens)
+    prompts = [item.prompt for item in questions.written]
+    answers: list[str] = []
+    for start in range(0, len(prompts), ANSWERS_AT_ONCE):
+        written = generate(network, prompts[start : start + ANSWERS_AT_ONCE], stop, sampling)
+        answers += [tokenizer.decode(tokens, skip_special_tokens=True).strip() for tokens in written]
+    return dict(enumerate(answers))
+
+
+def _general(tokenizer: Any) -> list[Example]:
+    """The general text as examples, every token but the first scored."""
+    path: Path = fetch(GENERAL, allow_download=False)
+    texts = [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]
+    encoded = [tokenizer(text)["input_ids"] for text in texts]
+    return [Example(tokens, [False] + [True] * (len(tokens) - 1), row) for row, tokens in enumerate(encoded, 1)]

@@ -1,0 +1,204 @@
+"""What stands before the first step: the run folder, the base, the rows, and the values that the recipe left open."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tunesmith.bases import resolve
+from tunesmith.catalogue.entries import CATALOGUE
+from tunesmith.catalogue.fetch import default_cache, fetch
+from tunesmith.core.errors import UserError, near
+from tunesmith.core.files import write_json, write_text
+from tunesmith.data.hub import looks_like_hub
+from tunesmith.data.prepare import Prepared, prepare
+from tunesmith.models.gguf import plain_folder
+from tunesmith.models.load import Base, Place, Say, check_folder, load_base, load_tokenizer
+from tunesmith.models.memory import tokens_per_pass
+from tunesmith.models.precision import Probe, choose
+from tunesmith.recipe import Recipe, make_recipe, read_recipe
+
+RECIPE, CHOICES, FACTS = "recipe.yaml", "choices.json", "data.json"
+SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A base and rows that fit each other; no weights are loaded yet."""
+
+    recipe: Recipe
+    place: Place
+    prepared: Prepared
+
+
+def claim(folder: Path, recipe: Recipe) -> None:
+    """Make `folder` the run of `recipe`, or find that it already is. Raises UserError when it is something else.
+
+    Call it with the folder locked.
+    """
+    path = folder / RECIPE
+    if not path.exists():
+        strangers = [p.name for p in folder.iterdir() if p.name != "run.lock"]
+        if strangers:
+            raise UserError(
+                f"output: {folder} is not empty and no run ({strangers[0]} lies there); choose another folder"
+            )
+        write_text(path, recipe.dumped())
+        return
+    before = read_run_recipe(folder)
+    if before.fingerprint != recipe.fingerprint:
+        raise UserError(
+            f"output: {folder} holds a run of another recipe ({_difference(before, recipe)}); "
+            "give the same recipe to go on, or choose another folder with output=..."
+        )
+
+
+def read_run_recipe(folder: Path) -> Recipe:
+    """The recipe of a run folder. Raises UserError when there is none."""
+    path = folder / RECIPE
+    if not path.is_file():
+        raise UserError(f"{folder}: no run folder ({RECIPE} is missing)")
+    return read_recipe(path)
+
+
+def open_source(recipe: Recipe, say: Say) -> Source:
+    """Find the base and read the rows. All that can be refused without weights is refused here."""
+    named = with_paths(recipe, say)
+    for key in ("train", "validation", "test"):
+        value = getattr(named.data, key)
+        for path in (value,) if isinstance(value, str) else value or ():
+            _refuse_missing(path, f"data.{key}", recipe.allow_download)
+    place = resolve(recipe.base, allow_download=recipe.allow_download or None, say=say)
+    folder = plain_folder(place.path, default_cache(), say) if place.path.is_file() else place.path
+    config = check_folder(folder, say)
+    tokenizer = load_tokenizer(folder, config)
+    context = getattr(config.get_text_config(), "max_position_embeddings", None)
+    prepared = prepare(named.data, tokenizer, context=context, allow_download=recipe.allow_download)
+    if not prepared.train:
+        raise UserError("data.train: no row is left to train on")
+    return Source(named, place, prepared)
+
+
+def with_paths(recipe: Recipe, say: Say) -> Recipe:
+    """The recipe with catalogue names and folders of parts in `data` replaced by files."""
+    data = recipe.data
+    if isinstance(data.train, str) and data.train in CATALOGUE and CATALOGUE[data.train].kind == "data":
+        found = CATALOGUE[data.train]
+        say(found.label)
+        say(f"note: {found.note}")
+        folder = fetch(found.name, allow_download=True, say=say)
+        return _with_parts(recipe, folder)
+    if isinstance(data.train, str) and Path(data.train).is_dir() and _part(Path(data.train), "train"):
+        return _with_parts(recipe, Path(data.train))
+    return recipe
+
+
+def _with_parts(recipe: Recipe, folder: Path) -> Recipe:
+    """`folder` holds train.* and maybe validation.* and test.*; the recipe's own files come first."""
+    parts = {name: _part(folder, name) for name in ("train", "validation", "test")}
+    own = {name: getattr(recipe.data, name) for name in ("validation", "test")}
+    values = recipe.data.model_dump() | {k: str(v) for k, v in parts.items() if v} | {k: v for k, v in own.items() if v}
+    return make_recipe(recipe.model_dump() | {"data": values})
+
+
+def _part(folder: Path, name: str) -> Path | None:
+    return next((p for s in SUFFIXES if (p := folder / f"{name}{s}").is_file()), None)
+
+
+def _refuse_missing(path: str, key: str, allow_download: bool) -> None:
+    place = Path(path)
+    if place.exists() or (looks_like_hub(path) and not place.suffix and allow_download):
+        return
+    beside = [p.name for p in place.parent.iterdir()] if place.parent.is_dir() else []
+    hint = near(place.name, [*beside, *(e.name for e in CATALOGUE.values() if e.kind == "data")])
+    raise UserError(f"{key}: no such file or folder: {path}{hint}")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A base in memory and the recipe with nothing left open."""
+
+    recipe: Recipe
+    base: Base
+    prepared: Prepared
+    device: torch.device
+    probe: Probe
+    choices: dict[str, dict[str, Any]]  # by dotted key: {"value", "reason"}
+
+    @property
+    def tokens_per_pass(self) -> int:
+        chosen = self.recipe.train.tokens_per_pass
+        assert chosen is not None
+        return chosen
+
+
+def open_base(source: Source, folder: Path | None, say: Say) -> Opened:
+    """Load the base in the precision of this machine and fill what the recipe left open.
+
+    What was chosen is kept in the run folder: a resumed run chooses the same, whatever the machine does meanwhile.
+    """
+    recipe = source.recipe
+    if recipe.train.threads is not None:
+        torch.set_num_threads(recipe.train.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kept = _kept(folder)
+    if kept is None:
+        probe = choose(recipe.train.precision, device)
+    else:
+        probe = Probe(kept["train.precision"]["value"], kept["train.precision"]["reason"])
+    base = load_base(source.place, dtype=probe.dtype, cache=default_cache(), say=say)
+    base.network.to(device)
+    choices = kept or _choices(source, base, probe, device)
+    if folder is not None and kept is None:
+        write_json(folder / CHOICES, choices)
+    train = recipe.train.model_dump()
+    train |= {key.removeprefix("train."): choice["value"] for key, choice in choices.items()}
+    full = recipe.model_copy(update={"train": type(recipe.train).model_validate(train)})
+    return Opened(full, base, source.prepared, device, probe, choices)
+
+
+def reopen(opened: Opened) -> Any:
+    """The network of the base as it was, read from its files again."""
+    place = Place(opened.base.name, opened.base.folder)
+    return load_base(place, dtype=opened.probe.dtype, cache=default_cache(), say=lambda _: None).network.to(
+        opened.device
+    )
+
+
+def _kept(folder: Path | None) -> dict[str, dict[str, Any]] | None:
+    if folder is None or not (folder / CHOICES).is_file():
+        return None
+    kept: dict[str, dict[str, Any]] = json.loads((folder / CHOICES).read_text(encoding="utf-8"))
+    return kept
+
+
+def _choices(source: Source, base: Base, probe: Probe, device: torch.device) -> dict[str, dict[str, Any]]:
+    """What the recipe left to us, with the reason of each choice."""
+    train, method = source.recipe.train, source.recipe.method
+    choices: dict[str, dict[str, Any]] = {"train.precision": {"value": probe.precision, "reason": probe.reason}}
+    if train.learning_rate is None:
+        choices["train.learning_rate"] = {"value": method.learning_rate, "reason": method.reason}
+    if train.tokens_per_pass is None:
+        # Weights are there already; gradients, moments and masters of what trains are at most 16 bytes a weight.
+        trained = 16 * base.network.num_parameters() if method.kind == "full" else 0
+        value = tokens_per_pass(base.network.config, probe.dtype, device, trained)
+        choices["train.tokens_per_pass"] = {"value": value, "reason": "fits the memory that is free"}
+    if train.epochs is None and train.max_steps is None:
+        choices["train.epochs"] = {"value": 1.0, "reason": "each example once; more only when validation still falls"}
+    return choices
+
+
+def _difference(before: Recipe, after: Recipe) -> str:
+    """The first key that differs, with both values."""
+    old, new = (_flat(r.model_dump(mode="json", exclude={"output", "allow_download"})) for r in (before, after))
+    key = next(k for k in [*old, *new] if old.get(k) != new.get(k))
+    return f"{key}: {old.get(key)} there, {new.get(key)} here"
+
+
+def _flat(values: dict[str, Any], above: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
+    return flat

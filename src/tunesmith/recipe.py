@@ -1,0 +1,184 @@
+"""A recipe: the typed, frozen, complete description of a run. Equal recipes give equal runs."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+
+from tunesmith.core.config import Config
+from tunesmith.core.errors import UserError, near
+from tunesmith.data.config import Data
+from tunesmith.evaluate.config import Evaluate
+from tunesmith.methods import METHODS, AnyMethod
+from tunesmith.methods.lora import LoRA
+from tunesmith.objectives import AnyObjective
+from tunesmith.objectives.sft import SFT
+from tunesmith.train.config import Train
+
+LARGEST = 1 << 20  # bytes of a recipe file
+
+
+class Recipe(Config):
+    """What to train, on what, how, and where the result goes."""
+
+    base: str = "smollm2-135m"
+    """A name of the catalogue, a folder of safetensors, a GGUF file, or a hub id (with `allow_download`)."""
+    data: Data
+    """The rows. A path alone stands for `data.train`; a folder with train.* and test.* files for both."""
+    method: AnyMethod = Field(default_factory=LoRA)
+    """How the model may change. `method: lora` stands for `method.kind: lora`."""
+    objective: AnyObjective = Field(default_factory=SFT)
+    """What is learned."""
+    train: Train = Field(default_factory=Train)
+    """How long, how fast, and what is kept."""
+    evaluate: Evaluate = Field(default_factory=Evaluate)
+    """What is measured before and after."""
+    output: str | None = None
+    """The run folder. None: `runs/` and a name made of base, method, data and recipe."""
+    allow_download: bool = False
+    """Whether hub ids may be fetched. Names of the catalogue are fetched when they are named."""
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _data_by_path(cls, value: object) -> object:
+        return {"train": value} if isinstance(value, str) else value
+
+    @field_validator("method", "objective", mode="before")
+    @classmethod
+    def _part_by_kind(cls, value: object) -> object:
+        return {"kind": value} if isinstance(value, str) else value
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of all that decides the result: everything but where it is written."""
+        deciding = self.model_dump(mode="json", exclude={"output", "allow_download"})
+        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def folder(self) -> Path:
+        if self.output is not None:
+            return Path(self.output)
+        parts = (Path(self.base).stem, self.method.kind, Path(self.data.sources[0]).stem, self.fingerprint[:8])
+        return Path("runs") / "-".join(re.sub(r"[^\w.]+", "_", part) for part in parts)
+
+    def dumped(self) -> str:
+        """The recipe as YAML, every value written out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def read_recipe(path: Path | None, overrides: Sequence[str] = (), **given: Any) -> Recipe:
+    """The recipe of a YAML file, then `given` top-level keys, then `key.sub=value` overrides.
+
+    Raises UserError that names the key and, for a misspelt one, the nearest that exists.
+    """
+    values = _read_yaml(path) if path else {}
+    values |= {key: value for key, value in given.items() if value is not None}
+    for text in overrides:
+        _override(values, text)
+    return make_recipe(values, origin=str(path) if path else "recipe")
+
+
+def make_recipe(values: Mapping[str, Any], origin: str = "recipe") -> Recipe:
+    """A recipe from plain values. Raises UserError instead of pydantic's error."""
+    if "data" not in values:
+        raise UserError(f"{origin}: `data` is missing; name a file of examples, for example data=examples.jsonl")
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{origin}: {_explained(error.errors()[0])}") from error
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such recipe file")
+    if path.stat().st_size > LARGEST:
+        raise UserError(f"{path}: larger than a recipe can be ({LARGEST} bytes)")
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 at byte {error.start}") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: a recipe is a list of keys and values, for example `base: smollm2-135m`")
+    return values
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Plain values only; a key given twice is an error, and so is a reference (the bomb of many laughs)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key `{key.value}` is given twice", key.start_mark
+                )
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.events.AliasEvent):
+            raise yaml.constructor.ConstructorError(
+                None, None, "references (*name) are not read", self.peek_event().start_mark
+            )
+        return super().compose_node(parent, index)
+
+
+def _override(values: dict[str, Any], text: str) -> None:
+    """Put `a.b=value` into nested `values`."""
+    key, equals, written = text.partition("=")
+    if not equals or not key.strip():
+        raise UserError(f"`{text}` is no override; write key=value, for example method.rank=32")
+    try:
+        value = yaml.load(written, Loader=_StrictLoader) if written else None
+    except yaml.YAMLError as error:
+        raise UserError(f"{key}: `{written}` is not a valid value: {' '.join(str(error).split())}") from error
+    *path, last = key.strip().split(".")
+    for part in path:
+        below = values.get(part)
+        if isinstance(below, str):  # a short form: `data: file` or `method: lora`
+            below = {"train" if part == "data" else "kind": below}
+        values[part] = below = dict(below) if isinstance(below, dict) else {}
+        values = below
+    values[last] = value
+
+
+def _explained(error: ErrorDetails) -> str:
+    place = [str(part) for part in error["loc"]]
+    key = ".".join(_without_tags(place))
+    if error["type"] == "extra_forbidden":
+        fields = _fields_at(place[:-1])
+        where = ".".join(_without_tags(place[:-1])) or "a recipe"
+        return f"{key}: not a field of {where}{near(place[-1], fields)}"
+    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return f"{key}.kind: {error['msg'][0].lower()}{error['msg'][1:]}"
+    given = error.get("ctx", {}).get("error")
+    message = str(given) if given else error["msg"][0].lower() + error["msg"][1:]
+    if given and not key:
+        return message
+    value = error["input"]
+    shown = f", not {value!r}" if isinstance(value, str | int | float | bool | type(None)) and not given else ""
+    return message if message.startswith(f"{key}") else f"{key}: {message}{shown}"
+
+
+def _without_tags(place: Iterable[str]) -> list[str]:
+    """pydantic writes the chosen member of a union into the path: `method.lora.rank`."""
+    parts = list(place)
+    return [p for i, p in enumerate(parts) if not (i == 1 and parts[0] in ("method", "objective") and p in METHODS)]
+
+
+def _fields_at(place: Sequence[str]) -> list[str]:
+    """The names of the fields of the configuration at a path of pydantic's."""
+    here: type[BaseModel] = Recipe
+    for part in place:
+        below = METHODS.get(part) or here.model_fields[part].annotation
+        if isinstance(below, type) and issubclass(below, BaseModel):
+            here = below
+    return list(here.model_fields)

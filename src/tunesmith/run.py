@@ -1,0 +1,69 @@
+"""A run from a recipe to a proven artifact: a table of contents. Its folder tells everything that happened."""
+
+from pathlib import Path
+
+import torch
+
+from tunesmith.artifact import save
+from tunesmith.core.errors import RunFailed
+from tunesmith.core.files import RunLock, write_json
+from tunesmith.methods.inject import parameter_counts
+from tunesmith.models.language import CausalLM
+from tunesmith.opening import FACTS, claim, open_base, open_source
+from tunesmith.outcome import Success, finished, recorded
+from tunesmith.proof import Check, Proof
+from tunesmith.recipe import Recipe
+from tunesmith.report.document import RunResult
+from tunesmith.report.html import write_report
+from tunesmith.show import Show
+from tunesmith.stages import measure, probe, train
+
+
+def run(recipe: Recipe, show: Show | None = None) -> RunResult:
+    """Train, prove, save and measure. The same call goes on where an earlier one was stopped.
+
+    Raises UserError (the input must change), RunFailed (not-a-number, a failed proof) and Interrupted (resumable);
+    `result.json` in the run folder tells the same.
+    """
+    show, folder = show or Show(), recipe.folder
+    with RunLock(folder):
+        claim(folder, recipe)
+        if result := finished(folder):
+            show.say(f"{folder}: this run is finished; for another, change the recipe or the output")
+            return result
+        with recorded(folder, recipe):
+            result = _run(recipe, folder, show)
+            result.write(folder)
+            show.report(write_report(folder))
+            return result
+
+
+def _run(recipe: Recipe, folder: Path, show: Show) -> RunResult:
+    source = open_source(recipe, show.say)
+    show.all(source.prepared.said)
+    write_json(folder / FACTS, source.prepared.facts)
+    opened = open_base(source, folder, show.say)
+    network, method = opened.base.network, opened.recipe.method
+    show.base(opened.base)
+    show.choices(opened.choices)
+    model = CausalLM(network)
+    show.way(model.way)
+    torch.manual_seed(opened.recipe.train.seed)
+    method.attach(network)
+    counts = parameter_counts(network)
+    show.parameters(*counts)
+    proof = Proof.begin(network, opened.base.folder, probe(opened))
+    fitted = train(opened, model, folder, show)
+    saved = save(folder, opened)
+    checks = proof.end(network, saved.folder, steps=fitted.steps)
+    show.proof(checks)
+    _refuse_failed(checks)
+    evaluation = measure(opened, model, folder, show)
+    return Success(opened, counts, fitted, saved.described, evaluation, checks).document(show.notes)
+
+
+def _refuse_failed(checks: dict[str, Check]) -> None:
+    """A run whose proof fails is no success."""
+    failed = {name: check.sentence for name, check in checks.items() if not check.passed}
+    if failed:
+        raise RunFailed("the proof failed: " + "; ".join(f"{name}: {why}" for name, why in failed.items()))

@@ -1,0 +1,96 @@
+"""The two long stages of a run: training, and measuring base against tuned."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tunesmith.core.errors import Interrupted
+from tunesmith.core.files import write_json
+from tunesmith.core.order import steps_per_epoch
+from tunesmith.evaluate.before_after import Evaluation
+from tunesmith.evaluate.score import score_examples
+from tunesmith.evidence import Questions, evidence
+from tunesmith.methods.activity import base_only
+from tunesmith.models.language import CausalLM
+from tunesmith.opening import Opened, reopen
+from tunesmith.show import Show
+from tunesmith.streams.tokens import token_stream
+from tunesmith.train.loop import fit
+from tunesmith.train.progress import Fitted
+from tunesmith.train.world import World
+
+PROBE = 4  # rows that the proof looks at
+PROBE_TOKENS = 64
+
+
+def train(opened: Opened, model: CausalLM, folder: Path, show: Show) -> Fitted:
+    """Train until the end. Raises Interrupted when a signal came first."""
+    config, prepared = opened.recipe.train, opened.prepared
+    per_epoch = steps_per_epoch(len(prepared.train), config.batch_size)
+    steps = config.steps(per_epoch)
+    stream = token_stream(
+        prepared.train, seed=config.seed, batch_size=config.batch_size, tokens_per_pass=opened.tokens_per_pass
+    )
+
+    def validate() -> dict[str, float]:
+        scores = score_examples(model, prepared.validation, opened.tokens_per_pass, opened.device)
+        return {"loss": sum(nll for nll, _ in scores) / sum(tokens for _, tokens in scores)}
+
+    with show.training(steps) as hear:
+        fitted = fit(
+            model,
+            opened.recipe.objective,
+            stream,
+            config=config,
+            steps=steps,
+            folder=folder,
+            fingerprints=fingerprints(opened),
+            world=World(opened.device),
+            evaluate=validate if prepared.validation else None,
+            on_event=hear,
+            epoch_steps=per_epoch,
+        )
+    if fitted.interrupted:
+        raise Interrupted(f"stopped after step {fitted.steps} of {steps}; give the same command again to go on")
+    return fitted
+
+
+def fingerprints(opened: Opened) -> dict[str, str]:
+    facts = opened.prepared.facts
+    return {"recipe": opened.recipe.fingerprint, "base": opened.base.fingerprint, "data": facts["mask_sha256"]}
+
+
+def probe(opened: Opened) -> list[list[int]]:
+    """The beginnings of a few training rows."""
+    return [list(example.tokens[:PROBE_TOKENS]) for example in opened.prepared.train[:PROBE]]
+
+
+def measure(opened: Opened, model: CausalLM, folder: Path, show: Show) -> Evaluation | None:
+    """Before and after on the test part; written to the run folder."""
+    config = opened.recipe.evaluate
+    if not config.enabled:
+        return None
+    if not opened.prepared.test:
+        show.say("no test rows: nothing is measured before and after (give data.test or a larger data.split)")
+        return None
+    questions = Questions.of(opened.prepared, opened.base.tokenizer, config)
+
+    @contextmanager
+    def base() -> Iterator[CausalLM]:
+        if opened.recipe.method.kind == "full":
+            yield CausalLM(reopen(opened), model.way).eval()
+        else:
+            with base_only(model.network):
+                yield model
+
+    found, answers = evidence(
+        model,
+        opened.base.tokenizer,
+        questions,
+        base=base,
+        tokens_per_pass=opened.tokens_per_pass,
+        watch=show.watch,
+    )
+    write_json(folder / "evaluation.json", found.document())
+    write_json(folder / "examples.json", answers)
+    return found
