@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tunesmith.evaluate.before_after import Evaluation, Outcome, compare, compare_general
+from tunesmith.evaluate.before_after import Evaluation, Outcome, _draws, compare, compare_general
 
 FAST = 500
 
@@ -70,6 +70,11 @@ def test_only_what_was_asked_is_measured():
     }  # fmt: skip
     silent = [replace(o, answer=None) for o in after]
     assert "rouge_l" not in compare(before, silent, ["yes", "no", "perhaps"], FAST).before
+
+
+@pytest.mark.parametrize(("items", "draws"), [(0, 10_000), (400, 10_000), (5_000, 4_000), (1_000_000, 2_000)])
+def test_many_items_are_drawn_less_often(items, draws):
+    assert _draws(items) == draws
 
 
 def test_other_rows_are_refused():

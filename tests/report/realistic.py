@@ -68,7 +68,7 @@ def documents() -> dict[str, Any]:
                 "frozen_unchanged": True,
                 "trained_moved": True,
                 "output_changed": True,
-                "file_reproduces": True,
+                "file_equals_memory": True,
             },
             "chosen": {
                 "train.learning_rate": {

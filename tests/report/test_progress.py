@@ -20,7 +20,7 @@ def plain() -> tuple[io.StringIO, Console]:
 
 def step(progress: Progress, clock: Clock, number: int, seconds: float = 1.0) -> None:
     clock.now += seconds
-    progress.update(number, loss=1 / number, examples=8, tokens=900, peak_memory_bytes=2_100_000_000, grad_norm=3.0)
+    progress.update(number, loss=1 / number, examples=8, tokens=900, peak_memory_bytes=2_100_000_000, step=number)
 
 
 def test_lines_come_at_a_readable_pace_and_the_first_and_last_always():

@@ -11,6 +11,8 @@ from tunesmith.evaluate import text
 from tunesmith.evaluate.statistics import RESAMPLES, Difference, paired_difference, paired_statistic
 
 _HIGHEST = 700.0  # exp of more is no number of a float: the perplexity of a broken model stays readable as JSON
+_FEWEST = 2_000  # resamples: the ends of an interval then vary by 1.5 % of its width
+_WORK = 20_000_000  # items times resamples
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +58,16 @@ class Evaluation:
 
 
 def compare(
-    before: Sequence[Outcome], after: Sequence[Outcome], labels: Sequence[str] = (), resamples: int = RESAMPLES
+    before: Sequence[Outcome], after: Sequence[Outcome], labels: Sequence[str] = (), resamples: int | None = None
 ) -> Evaluation:
     """Compare two models on the same items, in the same order.
 
     Always: `loss` (nats per token) and `perplexity`. With `labels` and gold labels: `accuracy`, `macro_f1`, the
     confusion tables and the share of the most frequent label. Where both wrote answers: `exact_match`, `rouge_l` and
-    `chrf`.
+    `chrf`. `resamples`: None for 10,000, fewer where there are thousands of items (see `_draws`).
     """
     assert [o.row for o in before] == [o.row for o in after], "a paired comparison needs the same rows on both sides"
+    resamples = resamples or _draws(len(before))
     found = _likelihood("", _counts(before), _counts(after), resamples)
     places = [i for i, o in enumerate(before) if o.gold is not None and labels]
     if places:
@@ -77,13 +80,18 @@ def compare(
 
 
 def compare_general(
-    before: Sequence[tuple[float, int]], after: Sequence[tuple[float, int]], resamples: int = RESAMPLES
+    before: Sequence[tuple[float, int]], after: Sequence[tuple[float, int]], resamples: int | None = None
 ) -> Evaluation:
     """Compare (nll, tokens) of each piece of a text that is not the task's: how much was forgotten.
 
     -> `general_loss` and `general_perplexity`; join it to the evaluation of the task.
     """
-    return _likelihood("general_", np.array(before, float), np.array(after, float), resamples)
+    return _likelihood("general_", np.array(before, float), np.array(after, float), resamples or _draws(len(before)))
+
+
+def _draws(items: int) -> int:
+    """-> resamples: all where that takes a second or two, never so few that a small p could not be told."""
+    return min(RESAMPLES, max(_FEWEST, _WORK // max(1, items)))
 
 
 def _counts(outcomes: Sequence[Outcome]) -> np.ndarray:

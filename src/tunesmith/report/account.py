@@ -15,7 +15,7 @@ PROOF = {
     "frozen_unchanged": "Weights that should stay as they were are equal to the last byte.",
     "trained_moved": "Every weight that should train has moved.",
     "output_changed": "The tuned model answers differently from the base.",
-    "file_reproduces": "The saved file, read in a fresh process, gives the same numbers.",
+    "file_equals_memory": "The saved file, read in a fresh process, gives the same numbers as the model in memory.",
 }
 """The checks at the end of a run, in the words of the report."""
 

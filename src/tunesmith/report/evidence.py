@@ -153,7 +153,9 @@ def confusions(files: RunFiles) -> Html | None:
         for side, title in (("before", "Base"), ("after", "Tuned"))
         if _is_table(found.get(side), len(labels))
     ]
-    note = "A row is a true label, a column what the model said; the darker, the larger the share of the row."
+    note = (
+        "A row is a true label, a column what the model said; the stronger the colour, the larger the share of the row."
+    )
     return joined([element("div", *both, class_="halves"), paragraph(note, class_="note")]) if both else None
 
 

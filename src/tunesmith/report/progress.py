@@ -71,7 +71,7 @@ class Progress:
         elif self._line is not None:
             self._print(self._line)
 
-    def update(self, step: int, **numbers: float) -> None:
+    def update(self, step: int, /, **numbers: float) -> None:
         """`step` steps are done (of all of the run's, also when it went on from a checkpoint)."""
         self._mark(step, numbers)
         said = "  ".join(self._numbers(step, numbers))

@@ -68,9 +68,9 @@ thead th { padding-top: 0; color: var(--soft); font-size: 12.5px; vertical-align
 .compared b { font-weight: 650; }
 .verdict { font-weight: 600; white-space: nowrap; } .verdict small { white-space: normal; min-width: 8.5em; }
 .better { color: var(--good); } .worse { color: var(--bad); } .same { color: var(--soft); white-space: normal; }
-figure { margin: 0; }
+figure { margin: 0; overflow-x: auto; }
 svg { display: block; overflow: visible; } svg text { font-family: var(--sans); }
-svg.loss { width: 100%; height: auto; } svg.interval { width: 190px; height: 21px; margin-top: 2px; }
+svg.loss { width: 100%; min-width: 540px; height: auto; } svg.interval { width: 190px; height: 21px; margin-top: 2px; }
 .grid { stroke: var(--line); } .axis { stroke: var(--faint); }
 .tick { fill: var(--soft); font-size: 12px; font-variant-numeric: tabular-nums; }
 .name { fill: var(--faint); font-size: 12px; }
