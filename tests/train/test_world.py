@@ -52,4 +52,5 @@ def test_two_processes_take_the_step_of_one(tmp_path: Path) -> None:
 
 def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
     with safe_open(path, "pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["metrics"])
+        names = file.keys()  # the file itself cannot be walked
+        return {name: file.get_tensor(name) for name in names}, json.loads(file.metadata()["metrics"])
