@@ -1,0 +1,45 @@
+# Everything a person or CI needs. `make demo` and `make test` work on a fresh clone; the rest is for those who change things.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.PHONY: demo test test-slow check bench docs clean
+
+demo: $(VENV)/.user ## set up, then fine-tune the default base on real data and show the evidence
+	$(BIN)/tunesmith quickstart
+
+test: $(VENV)/.dev ## set up, then run the tests (under 15 minutes on 2 cores)
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.dev ## what takes minutes: many kills, real downloads, whole runs on the real base
+	$(BIN)/python -m pytest -m slow
+
+check: $(VENV)/.dev ## lint, format, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.bench ## ours beside TRL + PEFT, in one interleaved run
+	$(BIN)/python benchmarks/sft.py
+
+docs: $(VENV)/.dev ## write docs/reference from the recipe's types
+	$(BIN)/python scripts/make_reference.py
+
+$(VENV)/.user: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	@echo "installing torch, transformers and tunesmith into $(VENV) (a minute or two)"
+	$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.user
+	$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.user
+	$(PIP) install -c constraints.txt -e '.[bench]'
+	@touch $@
+
+clean: ## remove the environment and caches; runs stay
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
