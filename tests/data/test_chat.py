@@ -3,6 +3,7 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import AddedToken
 
 from tests.data.templates import ALPACA, CHATML, GEMMA, LLAMA3, MISTRAL, QWEN3, QWEN25, R1, SMOLLM, STEADY, tokenizer
 from tunesmith.core.errors import UserError
@@ -134,24 +135,25 @@ def test_no_trained_token_reaches_into_the_context(trim: bool, template: str, as
 
 
 def test_a_stop_token_that_swallows_the_newline_behind_it_is_trained() -> None:
-    made = tokenizer(None)
-    made.add_tokens(
-        [
-            made.added_tokens_decoder[made.convert_tokens_to_ids("<|end|>")].__class__(
-                "<|fin|>", rstrip=True, special=True
-            )
-        ]
-    )
-    made.add_special_tokens({"additional_special_tokens": ["<|fin|>"]}, replace_extra_special_tokens=False)
+    made = tokenizer(None, trim_offsets=False)
+    made.add_tokens([AddedToken("<|fin|>", rstrip=True, special=True, normalized=False)], special_tokens=True)
     made.chat_template = CHATML.replace("<|im_end|>", "<|fin|>")
+    fin = made.convert_tokens_to_ids("<|fin|>")
+    whole = made("a<|fin|>\n", add_special_tokens=False, return_offsets_mapping=True)
+    assert (whole["input_ids"][-1], whole["offset_mapping"][-1]) == (fin, (1, 9))  # it does swallow it
     values = turns("hello", "yes", "and", "no")
     found = Encoder(Data(train="f"), made, None).encoded(chat(Row("f", 1, values), values), ask=False)
     assert found is not None
-    fin = made.convert_tokens_to_ids("<|fin|>")
-    trained = [
-        t for t, is_trained in zip(found.examples[0].tokens, found.examples[0].trained, strict=True) if is_trained
-    ]
-    assert trained.count(fin) == 2
+    (example,) = found.examples
+    learned_ids = [token for token, trained in zip(example.tokens, example.trained, strict=True) if trained]
+    assert learned_ids.count(fin) == 2 and learned_ids[-1] == fin
+
+
+def test_a_turn_that_ends_unlike_the_others_is_refused() -> None:
+    template = CHATML.replace("<|im_end|>", "{{ '<|eot_id|>' if m['content'] == 'bye' else '<|im_end|>' }}")
+    assert learned(turns("hello", "yes"), template) == ["yes<|im_end|>"]
+    with pytest.raises(UserError, match="row 7: the chat template does not end message 2 as it ends others"):
+        encoded(turns("hello", "bye"), template)
 
 
 def test_weight_0_is_context() -> None:

@@ -89,6 +89,16 @@ def test_wording_that_most_rows_share_joins_nothing() -> None:
     assert len(set(groups(values, 0.8))) == 100
 
 
+def test_the_overlap_decides_what_is_a_near_duplicate() -> None:
+    source = random.Random(6)
+    values = []
+    for _ in range(30):  # pairs that share 75 of 125 runs
+        shared_words, ends = text(source, 104), (text(source, 25), text(source, 25))
+        values += [{"text": f"{shared_words} {end}"} for end in ends]
+    assert len(set(groups(values, 0.8))) == 60
+    assert len(set(groups(values, 0.5))) < 45  # found by chance at this overlap, and then joined
+
+
 def test_ten_thousand_rows_take_seconds() -> None:
     source = random.Random(4)
     values = [{"text": text(source, 100)} for _ in range(10_000)]
