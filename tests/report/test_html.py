@@ -71,7 +71,7 @@ def test_the_answer_follows_from_the_numbers(tmp_path):
     assert (
         "The model learned the task: accuracy on 379 held-out rows went from 45.1 % to 74.1 % (always saying the most "
         "frequent label gives 64.9 %); no forgetting could be detected: perplexity on general text went from 21.31 to "
-        "21.46; training took 3 min 23 s, at most 2.1 GB of memory and gave an adapter of 19.6 MB."
+        "21.46; training took 3 min 23 s and at most 2.1 GB of memory, and gave an adapter of 19.6 MB."
     ) in text
 
 
@@ -194,6 +194,25 @@ def test_a_best_step_before_the_end_is_told(tmp_path):
     with (folder / "metrics.jsonl").open("a") as file:
         file.write(json.dumps({"step": 51, "validation_loss": 1.5}) + "\n" + '{"step": 52, "validation_lo')
     assert "lowest at step 50 and rose again after it" in page_of(folder).text
+
+
+def test_the_cost_is_told_as_far_as_it_is_known(tmp_path):
+    folder = realistic(tmp_path / "run")
+    for part, said in (
+        ("artifact", "3 min 23 s and at most 2.1 GB of memory."),
+        ("train", "the run gave an adapter of"),
+    ):
+        (folder / "result.json").write_text(json.dumps(documents()["result.json"] | {part: None}))
+        assert said in page_of(folder).text
+
+
+def test_a_metric_that_did_not_move_keeps_its_whole_scale(tmp_path):
+    folder = realistic(tmp_path / "run")
+    changed = documents()["evaluation.json"]
+    changed["before"]["exact_match"] = changed["after"]["exact_match"] = 0.0
+    changed["difference"]["exact_match"] = {"mean": 0.0, "low": 0.0, "high": 0.0, "p": 1.0}
+    (folder / "evaluation.json").write_text(json.dumps(changed))
+    assert page_of(folder).text.count("0100 %") == 2  # of exact match and of accuracy
 
 
 def test_many_and_long_examples_are_cut(tmp_path):

@@ -56,7 +56,7 @@ def _learned(files: RunFiles) -> str:
     how, words = metric(name), verdict(files, name)
     rows = number(files.evaluation, "n")
     where = f" on {rows:,.0f} held-out rows" if rows else ""
-    moved = f"{_lower_first(how.label)}{where} went from {how.value(before)} to {how.value(after)}"
+    moved = f"{_lower_first(how.label)}{where} went from {how.value(before, after)} to {how.value(after, before)}"
     if words == "better":
         return f"The model learned the task: {moved}{_against_majority(files, name, after)}"
     if words == "worse":
@@ -85,7 +85,7 @@ def _forgotten(files: RunFiles) -> str:
         return "what it forgot was not measured"
     before, after = found
     how, words = metric("general_perplexity"), verdict(files, "general_perplexity")
-    moved = f"perplexity on general text went from {how.value(before)} to {how.value(after)}"
+    moved = f"perplexity on general text went from {how.value(before, after)} to {how.value(after, before)}"
     if words == "worse":
         rise = after / before - 1
         amount = "a little" if rise < _LITTLE else "much" if rise > _MUCH else "some"
@@ -98,15 +98,13 @@ def _forgotten(files: RunFiles) -> str:
 def _cost(files: RunFiles) -> str:
     result = files.result
     assert result is not None
-    said = []
+    if result.train is None and result.artifact is None:
+        return "what it cost was not written down"
+    took = gave = ""
     if result.train is not None:
-        said.append(f"training took {duration(result.train.seconds)}")
-        said.append(f"at most {size(result.train.peak_memory_bytes)} of memory")
+        time, memory = duration(result.train.seconds), size(result.train.peak_memory_bytes)
+        took = f"training took {time} and at most {memory} of memory"
     if result.artifact is not None:
         kind = "a model" if result.method == "full" else "an adapter"
-        said.append(f"gave {kind} of {size(result.artifact.bytes)}")
-    if not said:
-        return "what it cost was not written down"
-    return (
-        ", ".join(said[:-1]) + (" and " if len(said) > 1 else "") + said[-1] if len(said) != 2 else " and ".join(said)
-    )
+        gave = f"gave {kind} of {size(result.artifact.bytes)}"
+    return f"{took}, and {gave}" if took and gave else took or f"the run {gave}"

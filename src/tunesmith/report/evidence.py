@@ -117,9 +117,9 @@ def _drawn(name: str, values: tuple[float, float], may: tuple[float, float]) -> 
     ends = (0.0, how.top or _round_up(max(before, after, may[1])))
     marks = ("0", f"{100 * ends[1]:g} %" if how.percent else f"{ends[1]:g}")
     seen = min(before, after, may[0]), max(before, after, may[1])
-    if seen[1] - seen[0] < _SMALL * ends[1]:
-        room = 0.6 * (seen[1] - seen[0]) or 0.05 * (abs(before) or 1.0)
-        ends = (seen[0] - room, seen[1] + room)
+    if 0 < seen[1] - seen[0] < _SMALL * ends[1]:
+        room = 0.6 * (seen[1] - seen[0])
+        ends = (max(0.0, seen[0] - room), min(ends[1], seen[1] + room))
         marks = (how.value(ends[0], ends[1]), how.value(ends[1]))
     chart = interval_chart(before, after, may, ends, f"{how.label}: {how.value(before)} to {how.value(after)}")
     return joined([Html(chart), element("div", *(element("span", mark) for mark in marks), class_="scale")])

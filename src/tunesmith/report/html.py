@@ -61,7 +61,7 @@ def _header(files: RunFiles, title: str) -> Html:
         "header",
         element("p", f"tunesmith report of the run {files.name}", pill, class_="kind"),
         element("h1", title),
-        element("p", _UNITS.sub("\u00a0", answer(files)), class_="answer"),
+        element("p", _unbroken(answer(files)), class_="answer"),
         _figures(files),
     )
 
@@ -77,7 +77,9 @@ def _figures(files: RunFiles) -> Html:
             how = metric(name)
             note = verdict(files, name).partition(" (")[0]
             tiles.append(
-                _tile(how.label, how.value(pair[1]), f"from {how.value(pair[0])}" + (f", {note}" if note else ""))
+                _tile(
+                    how.label, how.value(pair[1], pair[0]), f"from {how.value(*pair)}" + (f", {note}" if note else "")
+                )
             )
     result = files.result
     if result is not None and result.train is not None:
@@ -96,8 +98,12 @@ def _artifact(files: RunFiles) -> str:
     return f"{size(artifact.bytes)} on disk{part}"
 
 
+def _unbroken(text: str) -> str:
+    return _UNITS.sub("\u00a0", text)
+
+
 def _tile(label: str, value: str, note: str) -> Html:
-    return element("div", element("dt", label), element("dd", value, element("small", note)))
+    return element("div", element("dt", label), element("dd", value, element("small", _unbroken(note))))
 
 
 def _sections(files: RunFiles, folder: Path) -> list[Html]:

@@ -123,7 +123,9 @@ footer { margin-top: 72px; padding-top: 16px; border-top: 1px solid var(--line);
   :root { color-scheme: light; --paper: #fff; --ink: #000; --soft: #444; --faint: #666; --line: #ccc; --wash: #f6f6f6;
     --tuned: #1f5fbf; --may: #c9dbf5; --base: #777; --held: #b04a12; --good: #14663a; --bad: #a1201a; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-  body { font-size: 10pt; } main { max-width: none; padding: 0; } section { margin-top: 30pt; }
+  body { font-size: 10pt; } main { max-width: none; padding: 0; } .compared { min-width: 0; }
+  .halves { grid-template-columns: 1fr 1fr; gap: 24px; } .confusion th, .confusion td { padding: 6px 8px; }
+  section { margin-top: 30pt; }
   h2, h3 { break-after: avoid; } tr, figure, .half, pre { break-inside: avoid; } pre code { white-space: pre-wrap; }
 }
 """

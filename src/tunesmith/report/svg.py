@@ -10,7 +10,7 @@ import numpy as np
 Points = Sequence[tuple[float, float]]
 
 _WIDTH, _HEIGHT = 840.0, 330.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 12.0, 30.0, 46.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 22.0, 30.0, 46.0
 _MOST = 700  # points of a raw curve: more are not seen
 _LABEL = 190.0  # room for the words at the best point
 
@@ -105,9 +105,8 @@ class _Plane:
             parts.append(f'<text class="tick" x="{_LEFT - 10}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
         for value in ticks(*self.xs, 8, whole=True):
             x = self.x(value)
-            anchor = "end" if x > _WIDTH - _RIGHT - 12 else "middle"
             parts.append(f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{floor}" y2="{floor + 5}"/>')
-            parts.append(f'<text class="tick" x="{x:.1f}" y="{floor + 20}" text-anchor="{anchor}">{value:,.0f}</text>')
+            parts.append(f'<text class="tick" x="{x:.1f}" y="{floor + 20}" text-anchor="middle">{value:,.0f}</text>')
         parts.append(f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{floor}" y2="{floor}"/>')
         parts.append(f'<text class="name" x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}" text-anchor="end">{below}</text>')
         parts.append(f'<text class="name" x="0" y="13">{beside}</text>')
