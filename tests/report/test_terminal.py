@@ -32,6 +32,14 @@ def test_a_terminal_gets_colour():
     assert "no detectable difference (could have seen 0.41)" in text
 
 
+def test_a_narrow_terminal_keeps_a_line_for_each_metric_but_the_longest():
+    text = printed(documents()["evaluation.json"], terminal=True, width=80)
+    assert "+23.2 to +34.8" in text
+    assert "p < 0.001" not in text
+    assert "could have seen" not in text
+    assert len(text.splitlines()) <= 9
+
+
 def test_nothing_to_compare_is_said():
     assert printed({}, terminal=False) == "Base and tuned model were not compared.\n"
 

@@ -14,6 +14,8 @@ from tunesmith.report.numbers import in_order, metric, probability
 HEAD = ("Metric", "Base", "Tuned", "Difference", "95 % interval", "Test", "Verdict")
 _COLOURS = {"better": "green", "worse": "red"}
 _RIGHT = (1, 2, 3)
+_TEST = 5  # the column of p
+_WIDE = 110  # columns of a terminal that has room for p and the size that could have been seen
 
 
 def print_comparison(evaluation: Mapping[str, Any], console: Console | None = None) -> None:
@@ -23,7 +25,7 @@ def print_comparison(evaluation: Mapping[str, Any], console: Console | None = No
     if not found:
         console.print("Base and tuned model were not compared.", markup=False, highlight=False)
     elif console.is_terminal:
-        console.print(_drawn(found))
+        console.print(_drawn(found, narrow=console.width < _WIDE))
     else:
         console.print("\n".join(_aligned([HEAD, *found])), markup=False, highlight=False, soft_wrap=True)
 
@@ -57,14 +59,18 @@ def _end(name: str, value: float, scale: float) -> str:
     return metric(name).change(value, scale, unit=False)
 
 
-def _drawn(found: Sequence[tuple[str, ...]]) -> Table:
+def _drawn(found: Sequence[tuple[str, ...]], narrow: bool) -> Table:
+    """Where it is narrow, p and the size that could have been seen are left to the report."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for column, title in enumerate(HEAD):
-        table.add_column(title, justify="right" if column in _RIGHT else "left", no_wrap=column in (1, 2, 3, 4, 5))
+        if not (narrow and column == _TEST):
+            table.add_column(title, justify="right" if column in _RIGHT else "left", no_wrap=0 < column <= _TEST)
     for *cells, words in found:
         kind = words.partition(" (")[0]
         styled = [Text(cell, style="bold" if column in (0, 2) else "") for column, cell in enumerate(cells)]
-        table.add_row(*styled, Text(words, style=_COLOURS.get(kind, "dim")))
+        if narrow:
+            del styled[_TEST]
+        table.add_row(*styled, Text(kind if narrow else words, style=_COLOURS.get(kind, "dim")))
     return table
 
 
