@@ -116,9 +116,9 @@ def pack(examples: Sequence[Example]) -> TokenBatch:
 
 
 def _next_labels(example: Example) -> list[int]:
-    following = [
-        token if trained else IGNORED for token, trained in zip(example.tokens, example.trained, strict=True)
-    ][1:] + [IGNORED]
+    pairs = zip(example.tokens, example.trained, strict=True)
+    labels = [token if trained else IGNORED for token, trained in pairs]
+    following = [*labels[1:], IGNORED]
     if example.branches is None:
         return following
     # The last token of a branch is not followed by the first token of the next one.

@@ -50,7 +50,7 @@ class CausalLM(nn.Module):
         super().train(False)
         for module in self.network.modules():
             if hasattr(module, "active"):
-                module.train(mode)
+                module.training = mode  # itself alone: what it wraps is the base
         return self
 
 
