@@ -25,7 +25,7 @@ def logits(network: Any) -> Tensor:
 
 def far(a: Tensor, b: Tensor) -> float:
     """Largest difference as a share of the largest value."""
-    return float((a - b).abs().max() / b.abs().max())
+    return ((a - b).abs().max() / b.abs().max()).item()
 
 
 def stir(network: nn.Module, seed: int = 1) -> None:

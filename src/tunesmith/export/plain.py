@@ -1,5 +1,7 @@
 """A whole model as a plain folder of transformers: any tool reads it, and nothing in it is ours."""
 
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 
 import torch
@@ -31,6 +33,7 @@ def write_model(
         if not parameter.isfinite().all():
             raise RunFailed(f"{folder}: the model is not written, `{name}` is not finite in {dtype}")
     with whole_folder(folder, replaces=MARK if replace else None) as aside:
-        network.save_pretrained(aside)
+        with redirect_stderr(StringIO()):  # a progress bar of one step
+            network.save_pretrained(aside)
         tokenizer.save_pretrained(aside)
     return folder

@@ -30,8 +30,7 @@ class Full(Config):
         for pattern in self.targets or ():
             found = [p for name, p in network.named_parameters() if _inside(name, pattern)]
             if not found:
-                names = [name for name, _ in network.named_parameters()]
-                raise UserError(f"method.targets: `{pattern}` matches no parameter{near(pattern, names)}")
+                raise UserError(f"method.targets: `{pattern}` matches no parameter{_near(pattern, network)}")
             for parameter in found:
                 parameter.requires_grad_(True)
 
@@ -48,6 +47,13 @@ class Full(Config):
 
     def described(self, network: nn.Module) -> dict[str, Any]:
         return {}
+
+
+def _near(pattern: str, network: nn.Module) -> str:
+    """Names of modules and parameters that look alike: whole ones and their last parts."""
+    names = [name for name, _ in network.named_parameters()]
+    parts = dict.fromkeys(part for name in names for part in name.split(".") if not part.isdigit())
+    return near(pattern, [*parts, *names])
 
 
 def _inside(name: str, pattern: str) -> bool:

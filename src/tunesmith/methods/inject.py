@@ -15,9 +15,9 @@ ALL_LINEAR = "all-linear"
 
 
 def matches(name: str, pattern: str) -> bool:
-    """A pattern is the end of a dotted name (`q_proj`, `layers.3.mlp.up_proj`) or has wildcards (`*.mlp.*_proj`)."""
+    """A pattern is the end of a dotted name (`q_proj`, `layers.3.mlp.up_proj`), wildcards or not (`layers.3.mlp.*`)."""
     if any(c in pattern for c in "*?["):
-        return fnmatchcase(name, pattern)
+        return fnmatchcase(name, pattern) or fnmatchcase(name, "*." + pattern)
     return name == pattern or name.endswith("." + pattern)
 
 

@@ -181,9 +181,7 @@ class LoRALayer(nn.Module):
             kept = F.dropout(x, self.dropout)
             update = F.linear(F.linear(kept, self.down.to(x.dtype)), self.up.to(x.dtype))
             return self.base(x) + self.scale * update
-        return LoRAProduct.apply(  # type: ignore[no-untyped-call]
-            x, self.down, self.up, self.base, self.scale
-        )
+        return LoRAProduct.apply(x, self.down, self.up, self.base, self.scale)
 
     def merged(self) -> nn.Module:
         """The base layer with the update added in float32 and rounded once."""
