@@ -1,0 +1,46 @@
+"""One run of tunesmith on a benchmark's work, in a process of its own. Prints one line of JSON."""
+
+import json
+import sys
+
+import torch
+from process import Laps, peak_memory
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+from work import Work
+
+from tunesmith.core.batch import Example, pack
+from tunesmith.methods import LoRA
+from tunesmith.models.language import CausalLM
+from tunesmith.objectives.sft import SFT
+from tunesmith.train.optimizer import Optimizer
+from tunesmith.train.schedule import factor
+from tunesmith.train.step import Stepper
+from tunesmith.train.world import World
+
+
+def run(work: Work) -> dict[str, object]:
+    network = AutoModelForCausalLM.from_pretrained(work.base, dtype=torch.bfloat16).eval()
+    model = CausalLM(network)
+    method = LoRA(rank=work.rank, alpha=work.alpha)
+    method.attach(network)
+    start = load_file(work.adapter)
+    with torch.no_grad():
+        for name, tensor in method.stored(network).items():
+            tensor.copy_(start[f"base_model.model.{name}"])
+    model.train()
+    trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    optimizer = Optimizer(trained, weight_decay=0.0, betas=(0.9, 0.999))
+    stepper = Stepper(model, SFT(), optimizer, World(torch.device("cpu")), clip=1.0)
+    losses, laps = [], Laps()
+    for step in range(work.steps):
+        rows = range(step * work.batch_size, (step + 1) * work.batch_size)
+        batch = pack([Example(work.tokens[i], work.trained[i], i) for i in rows])
+        rate = work.rate * factor(step, work.steps, kind="linear", warmup=0.0)
+        losses.append(stepper.step([batch], rate)["loss"])
+        laps.mark()
+    return {"losses": losses, **laps.between(), "peak_bytes": peak_memory(), "way": model.way}
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(Work.read(sys.argv[1]))))
