@@ -163,12 +163,14 @@ def _slots(
     mask = None
     if branches is not None or window is not None:
         mask = torch.ones(len(examples), 1, size, size, dtype=torch.bool).tril_()
-        if window is not None:
-            mask &= ~torch.ones(size, size, dtype=torch.bool).tril_(-window)
         if branches is not None:
             own = torch.zeros(len(examples) * size, dtype=branches.dtype)
             own[places] = branches.cpu()[tokens]
             own = own.view(len(examples), 1, size)
             mask &= (own[:, :, None, :] == 0) | (own[:, :, None, :] == own[:, :, :, None])
+        if window is not None:
+            # Positions: in a branch, the trunk is what stands before, not the branches in between.
+            position = mask.sum(-1)  # of a token: as many as it sees
+            mask &= position[..., :, None] - position[..., None, :] < window
         mask = mask.to(device)
     return Slots(len(examples), size, tokens.to(device), places.to(device), mask)
