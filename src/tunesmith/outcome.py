@@ -1,5 +1,7 @@
 """How a run ended, written down whatever happens: `result.json` is there after success, failure and interruption."""
 
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,9 +33,10 @@ def finished(folder: Path) -> RunResult | None:
 
 @contextmanager
 def recorded(folder: Path, recipe: Recipe) -> Iterator[None]:
-    """Write down a failure or an interruption, and raise it on."""
+    """Write down a failure or an interruption, and raise it on. SIGTERM is an interruption like Ctrl-C."""
     try:
-        yield
+        with _terminated_like_interrupted():
+            yield
     except KeyboardInterrupt:
         _write(folder, recipe, "interrupted", GO_ON)
         raise Interrupted(f"stopped; {GO_ON}") from None
@@ -46,6 +49,19 @@ def recorded(folder: Path, recipe: Recipe) -> Iterator[None]:
     except Exception as error:
         _write(folder, recipe, "failed", f"{type(error).__name__}: {error}")
         raise
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Outside of the training loop, which has its own way to stop at a step, SIGTERM raises KeyboardInterrupt."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _write(folder: Path, recipe: Recipe, status: str, message: str) -> None:

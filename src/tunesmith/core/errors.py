@@ -8,8 +8,8 @@ class UserError(ValueError):
     """The input must change: one line that names the file, row or key and says what to do. Exit status 2."""
 
 
-class RunFailed(RuntimeError):
-    """A run could not end well: not-a-number, a failed proof, a full disk. Exit status 1."""
+class RunFailed(RuntimeError):  # noqa: N818 - what happened, as the user would say it
+    """A run could not end well: not-a-number, a failed proof, a disk that fails. Exit status 1."""
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
