@@ -29,7 +29,11 @@ def train(opened: Opened, model: CausalLM, folder: Path, show: Show) -> Fitted:
     per_epoch = steps_per_epoch(len(prepared.train), config.batch_size)
     steps = config.steps(per_epoch)
     stream = token_stream(
-        prepared.train, seed=config.seed, batch_size=config.batch_size, tokens_per_pass=opened.tokens_per_pass
+        prepared.train,
+        seed=config.seed,
+        batch_size=config.batch_size,
+        tokens_per_pass=opened.tokens_per_pass,
+        share=not getattr(opened.recipe.method, "dropout", 0),
     )
 
     def validate() -> dict[str, float]:

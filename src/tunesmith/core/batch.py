@@ -23,6 +23,11 @@ class Batch:
         raise AssertionError("every kind of batch counts its own units")
 
     @property
+    def size(self) -> int:
+        """How many tokens (images, ...) its examples have; more than pass through the model where some are shared."""
+        raise AssertionError("every kind of batch counts its own size")
+
+    @property
     def rows(self) -> tuple[int, ...]:
         """Where the examples came from: row numbers to name in a message."""
         raise AssertionError("every kind of batch knows its rows")
@@ -57,14 +62,18 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class TokenBatch(Batch):
-    """A packed row: examples one behind the other, no padding, positions restart, attention never crosses."""
+    """A packed row: examples one behind the other, no padding, positions restart, attention never crosses.
+
+    What all of them begin with may stand at the head of the row once; then `lengths` count what follows it.
+    """
 
     tokens: Tensor  # (T,)
     labels: Tensor  # (T,), the token that follows, or IGNORED
     positions: Tensor  # (T,)
-    lengths: tuple[int, ...]  # N numbers whose sum is T
+    lengths: tuple[int, ...]  # N numbers whose sum is T less `shared`
     source: tuple[int, ...]  # N row numbers
     branches: Tensor | None = None  # (T,), see Example
+    shared: int = 0  # tokens at the head of the row that belong to every example; none of them has a label
 
     @property
     def units(self) -> int:
@@ -74,6 +83,10 @@ class TokenBatch(Batch):
     def rows(self) -> tuple[int, ...]:
         return self.source
 
+    @property
+    def size(self) -> int:
+        return len(self.tokens) + self.shared * (len(self.lengths) - 1)
+
     def halves(self) -> tuple["TokenBatch", "TokenBatch"] | None:
         if len(self.lengths) < 2:
             return None
@@ -81,38 +94,66 @@ class TokenBatch(Batch):
         return self._part(0, middle), self._part(middle, len(self.lengths))
 
     def _part(self, start: int, stop: int) -> "TokenBatch":
-        first, last = sum(self.lengths[:start]), sum(self.lengths[:stop])
-        cut = slice(first, last)
-        branches = None if self.branches is None else self.branches[cut]
+        first = self.shared + sum(self.lengths[:start])
+        last = first + sum(self.lengths[start:stop])
+
+        def cut(x: Tensor) -> Tensor:
+            return torch.cat([x[: self.shared], x[first:last]])
+
         return TokenBatch(
-            self.tokens[cut],
-            self.labels[cut],
-            self.positions[cut],
+            cut(self.tokens),
+            cut(self.labels),
+            cut(self.positions),
             self.lengths[start:stop],
             self.source[start:stop],
-            branches,
+            None if self.branches is None else cut(self.branches),
+            self.shared,
         )
 
 
-def pack(examples: Sequence[Example]) -> TokenBatch:
-    """Lay `examples` one behind the other. The last label of each is IGNORED: nothing follows it."""
-    tokens: list[int] = []
-    labels: list[int] = []
-    positions: list[int] = []
-    branches: list[int] = []
-    for example in examples:
-        tokens += example.tokens
-        labels += _next_labels(example)
-        positions += _positions(example)
-        branches += example.branches or [0] * len(example)
+WORTH_SHARING = 16  # tokens that a shared beginning must save
+
+
+def pack(examples: Sequence[Example], *, share: bool = False) -> TokenBatch:
+    """Lay `examples` one behind the other. The last label of each is IGNORED: nothing follows it.
+
+    With `share`, a beginning that all have in common and that nothing is learned from (a system message, the fixed
+    words of a question) is laid down once. The numbers and the gradient are the same, for what a token becomes
+    depends on nothing behind it.
+    """
+    labels = [_next_labels(example) for example in examples]
+    shared = _common(examples, labels) if share else 0
+    parts: list[list[list[int]]] = [[], [], [], []]
+    for i, example in enumerate(examples):
+        row = (example.tokens, labels[i], _positions(example), example.branches or [0] * len(example))
+        for part, values in zip(parts, row, strict=True):
+            part.append(list(values[shared if i else 0 :]))
+    tokens, labelled, positions, branches = (torch.tensor([v for one in part for v in one]) for part in parts)
     return TokenBatch(
-        torch.tensor(tokens),
-        torch.tensor(labels),
-        torch.tensor(positions),
-        tuple(len(e) for e in examples),
+        tokens,
+        labelled,
+        positions,
+        tuple(len(e) - shared for e in examples),
         tuple(e.row for e in examples),
-        torch.tensor(branches) if any(e.branches for e in examples) else None,
+        branches if any(e.branches for e in examples) else None,
+        shared,
     )
+
+
+def _common(examples: Sequence[Example], labels: Sequence[Sequence[int]]) -> int:
+    """-> how many tokens all examples begin with, none of them labelled, none in a branch; 0 if it is not worth it."""
+    free = min(_unlabelled(e, y) for e, y in zip(examples, labels, strict=True))
+    first = examples[0].tokens
+    length = 0
+    while length < free and all(e.tokens[length] == first[length] for e in examples):
+        length += 1
+    return length if length * (len(examples) - 1) >= WORTH_SHARING else 0
+
+
+def _unlabelled(example: Example, labels: Sequence[int]) -> int:
+    """-> tokens before the first label or branch; at least one is left over, for an example is never empty."""
+    taken = (i for i, label in enumerate(labels) if label != IGNORED or (example.branches and example.branches[i]))
+    return next(taken, len(example) - 1)
 
 
 def _next_labels(example: Example) -> list[int]:

@@ -43,8 +43,7 @@ def score_examples(
     """
     found: list[tuple[float, int]] = [(0.0, 0)] * len(examples)
     for places, batch, logprobs in _passes(model, examples, tokens_per_pass, device):
-        owner = torch.repeat_interleave(torch.arange(len(places)), torch.tensor(batch.lengths))
-        owner = owner[batch.labels != IGNORED]
+        owner = _owners(batch, torch.arange(len(places)))[batch.labels != IGNORED]
         sums = torch.zeros(len(places), dtype=torch.float64).index_add_(0, owner, logprobs)
         counts = torch.bincount(owner, minlength=len(places))
         for place, total, count in zip(places, sums.tolist(), counts.tolist(), strict=True):
@@ -63,12 +62,18 @@ def classify(
         assert branches is not None
         counts = [len(items[place].choices) for place in places]
         firsts = torch.tensor([0, *counts[:-1]]).cumsum(0)  # where an example's choices begin among those of the pass
-        owner = torch.repeat_interleave(firsts, torch.tensor(batch.lengths)) + branches - 1
-        owner = owner[batch.labels != IGNORED]
+        owner = (_owners(batch, firsts) + branches - 1)[batch.labels != IGNORED]
         sums = torch.zeros(sum(counts), dtype=torch.float64).index_add_(0, owner, logprobs)
         for place, scores in zip(places, sums.split(counts), strict=True):
             found[place] = Choice(int(scores.argmax()), tuple(scores.tolist()))
     return [choice for choice in found if choice is not None]
+
+
+def _owners(batch: TokenBatch, owners: Tensor) -> Tensor:
+    """(N,) -> (T,): the number of its example for each token; a shared beginning, which has no labels, has the first."""
+    lengths = list(batch.lengths)
+    lengths[0] += batch.shared
+    return torch.repeat_interleave(owners, torch.tensor(lengths))
 
 
 def _tree(item: MultipleChoice, row: int) -> Example:
@@ -88,7 +93,7 @@ def _passes(
 ) -> Iterator[tuple[list[int], TokenBatch, Tensor]]:
     """-> the places of the examples of a pass, the pass, and (L,) its log-probabilities in float64, on the CPU."""
     for places in _grouped(examples, tokens_per_pass):
-        batch = pack([examples[place] for place in places])
+        batch = pack([examples[place] for place in places], share=True)
         if batch.units:
             with torch.no_grad():
                 logprobs = model(batch.to(device)).double().cpu()

@@ -4,6 +4,9 @@ softmax(Q K' / sqrt(D)) V, computed for groups of examples of similar length. Ex
 slot, so the causal rule alone hides the empty end of a slot. The forward pass is torch's flash attention; the backward
 pass on a CPU recomputes the probabilities from the saved log-sum-exp with batched products.
 
+A beginning that all examples of a row share stands in it once. Each slot has a copy of it, so attention costs what it
+would cost without sharing, and everything outside of attention is computed once.
+
 Shapes: T tokens, H heads, K key/value heads, G = H / K, D width of a head; n examples in slots of S tokens.
 """
 
@@ -27,37 +30,38 @@ class Slots:
     size: int
     tokens: Tensor  # (M,), places in the packed row
     places: Tensor  # (M,), places in the flattened (n, S) grid
+    sources: Tensor  # (n * S,), the token of each place; any token where a slot is empty
+    empty: Tensor  # (n * S - M,), the places without a token
     mask: Tensor | None  # (n, 1, S, S), what may be seen where the causal rule is not enough
 
     def gather(self, x: Tensor) -> Tensor:
         """(T, heads, D) -> (n, heads, S, D), zero where a slot is empty."""
-        grid = x.new_zeros(self.count * self.size, *x.shape[1:])
-        grid.index_copy_(0, self.places, x.index_select(0, self.tokens))
+        grid = x.index_select(0, self.sources).index_fill_(0, self.empty, 0)
         return grid.view(self.count, self.size, *x.shape[1:]).transpose(1, 2)
 
     def scatter(self, grid: Tensor, row: Tensor) -> None:
         """(n, heads, S, D) -> its places in the packed (T, heads, D) `row`."""
-        flat = grid.transpose(1, 2).reshape(self.count * self.size, *row.shape[1:])
-        row.index_copy_(0, self.tokens, flat.index_select(0, self.places))
+        row.index_copy_(0, self.own_tokens, self.own(grid))
 
 
 @dataclass(frozen=True, slots=True)
 class Packing:
     """How the examples of one packed row attend; made once a pass and shared by all layers."""
 
-    lengths: tuple[int, ...]
+    lengths: tuple[int, ...]  # of the examples, without what they share
     branches: Tensor | None
+    shared: int  # tokens at the head of the row that every example begins with
     slots: dict[int | None, tuple[Slots, ...]]  # by sliding window; filled when a layer first asks
 
     @classmethod
-    def of(cls, lengths: Sequence[int], branches: Tensor | None = None) -> "Packing":
-        return cls(tuple(lengths), branches, {})
+    def of(cls, lengths: Sequence[int], branches: Tensor | None = None, shared: int = 0) -> "Packing":
+        return cls(tuple(lengths), branches, shared, {})
 
     def groups(self, window: int | None, device: torch.device) -> tuple[Slots, ...]:
-        if window is not None and window >= max(self.lengths):
+        if window is not None and window >= self.shared + max(self.lengths):
             window = None  # never reached
         if window not in self.slots:
-            self.slots[window] = _group(self.lengths, self.branches, window, device)
+            self.slots[window] = _group(self, window, device)
         return self.slots[window]
 
 
@@ -65,7 +69,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, packing: Packing, scale: float, wind
     """(T, H, D), (T, K, D), (T, K, D) -> (T, H, D)."""
     groups = packing.groups(window, q.device)
     if q.device.type == "cpu":
-        return PackedAttention.apply(q, k, v, groups, scale)
+        return PackedAttention.apply(q, k, v, groups, scale, packing.shared)
     return plain_attend(q, k, v, groups, scale)
 
 
@@ -77,8 +81,7 @@ def plain_attend(q: Tensor, k: Tensor, v: Tensor, groups: Sequence[Slots], scale
             slots.gather(q), slots.gather(k), slots.gather(v),
             attn_mask=slots.mask, is_causal=slots.mask is None, scale=scale, enable_gqa=True,
         )  # fmt: skip
-        flat = grid.transpose(1, 2).reshape(-1, *q.shape[1:])
-        row = row.index_copy(0, slots.tokens, flat.index_select(0, slots.places))
+        row = row.index_copy(0, slots.own_tokens, slots.own(grid))
     return row
 
 
@@ -86,7 +89,9 @@ class PackedAttention(torch.autograd.Function):
     """`attend` on a CPU."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, groups: tuple[Slots, ...], scale: float) -> Tensor:
+    def forward(  # noqa: PLR0913 - autograd takes no keywords
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, groups: tuple[Slots, ...], scale: float, shared: int
+    ) -> Tensor:
         row = torch.empty_like(q)
         sums = []
         for slots in groups:
@@ -98,79 +103,94 @@ class PackedAttention(torch.autograd.Function):
             slots.scatter(grid, row)
             sums.append(log_sum)
         ctx.save_for_backward(q, k, v, row, *sums)
-        ctx.groups, ctx.scale = groups, scale
+        ctx.groups, ctx.scale, ctx.shared = groups, scale, shared
         return row
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, out, *sums = ctx.saved_tensors
+        dout = grads[0]
+        delta = (dout * out).sum(-1, keepdim=True, dtype=torch.float32)  # (T, H, 1)
         dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
         for slots, log_sum in zip(ctx.groups, sums, strict=True):
-            parts = _backward(slots, (q, k, v, out, grads[0]), log_sum, ctx.scale)
+            parts = _backward(slots, (q, k, v, dout, delta), log_sum, ctx.scale)
             for grid, row in zip(parts, (dq, dk, dv), strict=True):
                 slots.scatter(grid, row)
         return dq, dk, dv, None, None
 
 
 def _backward(slots: Slots, tensors: Sequence[Tensor], log_sum: Tensor, scale: float) -> tuple[Tensor, ...]:
-    """The gradient of softmax(Q K') V by FlashAttention's formulas (https://arxiv.org/abs/2205.14135), B.4."""
-    q, k, v, out, dout = (slots.gather(x) for x in tensors)
+    """The gradient of softmax(Q K') V by FlashAttention's formulas (https://arxiv.org/abs/2205.14135), B.4.
+
+    P = exp(s Q K' - L)    dS = P (dO V' - delta)    dQ = s dS K    dK = dS' s Q    dV = P' dO
+
+    What is subtracted is part of the product (two more columns), and so from a sum in float32 before it is rounded:
+    in half precision this saves passes over (S, S) and rounds a large probability, whose logarithm is small, the least.
+    """
+    q, k, v, dout, delta = (slots.gather(x) for x in tensors)
     n, kv, s, d = k.shape
-    grouped = n * kv, q.shape[1] // kv * s, d  # the G query heads of a key head side by side
-    q, out, dout = (x.reshape(grouped) for x in (q, out, dout))
+    grouped = n * kv, q.shape[1] // kv * s, -1  # the G query heads of a key head side by side
+    q, dout, delta, log_sum = (x.reshape(grouped) for x in (q * scale, dout, delta, log_sum))
     k, v = k.reshape(n * kv, s, d), v.reshape(n * kv, s, d)
 
-    p = _product(q, k.transpose(1, 2)).mul_(scale).sub_(log_sum.reshape(n * kv, -1, 1)).exp_()
+    p = _product_less(q, k, log_sum).exp_()  # (nK, GS, S)
     seen = p.view(n, -1, s, s)
-    seen.mul_(slots.mask) if slots.mask is not None else seen.tril_()
-    delta = (dout.float() * out.float()).sum(-1, keepdim=True)
-    ds = _product(dout, v.transpose(1, 2)).sub_(delta).mul_(p).mul_(scale).to(q.dtype)
-    dv = torch.bmm(p.to(q.dtype).transpose(1, 2), dout)
-    dq = torch.bmm(ds, k).view(n, -1, s, d)
+    seen.tril_() if slots.mask is None else seen.masked_fill_(~slots.mask, 0)
+    ds = _product_less(dout, v, delta).mul_(p)
+    dv = torch.bmm(p.transpose(1, 2), dout)
+    dq = torch.bmm(ds, k).mul_(scale).view(n, -1, s, d)
     dk = torch.bmm(ds.transpose(1, 2), q)
     return dq, dk.view(n, kv, s, d), dv.view(n, kv, s, d)
 
 
-def _product(a: Tensor, b: Tensor) -> Tensor:
-    return torch.bmm(a, b).float()
+def _product_less(a: Tensor, b: Tensor, less: Tensor) -> Tensor:
+    """a b' - less, where `less` (..., 1) is float32, with one rounding."""
+    high = less.to(a.dtype)
+    low = (less - high).to(a.dtype)
+    return torch.bmm(torch.cat([a, high, low], -1), F.pad(b, (0, 2), value=-1.0).transpose(1, 2))
 
 
 def _additive(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
     return None if mask is None else torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, float("-inf"))
 
 
-def _group(
-    lengths: Sequence[int], branches: Tensor | None, window: int | None, device: torch.device
-) -> tuple[Slots, ...]:
+def _group(packing: Packing, window: int | None, device: torch.device) -> tuple[Slots, ...]:
     by_size: dict[tuple[int, bool], list[tuple[int, int]]] = defaultdict(list)
-    start = 0
-    for length in lengths:
+    branches, start = packing.branches, packing.shared
+    for length in packing.lengths:
         tree = branches is not None and bool(branches[start : start + length].any())
-        masked = tree or (window is not None and length > window)
-        by_size[-(-length // STEP) * STEP, masked].append((start, length))
+        whole = packing.shared + length
+        masked = tree or (window is not None and whole > window)
+        by_size[-(-whole // STEP) * STEP, masked].append((start, length))
         start += length
     return tuple(
-        _slots(size, examples, branches, window, device) if masked else _slots(size, examples, None, None, device)
-        for (size, masked), examples in sorted(by_size.items())
+        _slots(size, examples, packing, window, masked, device) for (size, masked), examples in sorted(by_size.items())
     )
 
 
 def _slots(
-    size: int, examples: list[tuple[int, int]], branches: Tensor | None, window: int | None, device: torch.device
+    size: int, examples: list[tuple[int, int]], packing: Packing, window: int | None, masked: bool, device: torch.device
 ) -> Slots:
-    tokens = torch.cat([torch.arange(start, start + length) for start, length in examples])
-    places = torch.cat([torch.arange(i * size, i * size + length) for i, (_, length) in enumerate(examples)])
+    shared = packing.shared
+    tokens = torch.cat([torch.cat([torch.arange(shared), torch.arange(s, s + n)]) for s, n in examples])
+    places = torch.cat([torch.arange(i * size, i * size + shared + n) for i, (_, n) in enumerate(examples)])
+    first = examples[0][0] == shared  # the row's first example is the first of its group
+    own = (tokens >= shared) | (places < shared if first else torch.zeros_like(tokens, dtype=torch.bool))
+    branches = packing.branches if masked else None
+    window = window if masked else None
     mask = None
     if branches is not None or window is not None:
         mask = torch.ones(len(examples), 1, size, size, dtype=torch.bool).tril_()
         if branches is not None:
-            own = torch.zeros(len(examples) * size, dtype=branches.dtype)
-            own[places] = branches.cpu()[tokens]
-            own = own.view(len(examples), 1, size)
-            mask &= (own[:, :, None, :] == 0) | (own[:, :, None, :] == own[:, :, :, None])
+            branch = torch.zeros(len(examples) * size, dtype=branches.dtype)
+            branch[places] = branches.cpu()[tokens]
+            branch = branch.view(len(examples), 1, size)
+            mask &= (branch[:, :, None, :] == 0) | (branch[:, :, None, :] == branch[:, :, :, None])
         if window is not None:
             # Positions: in a branch, the trunk is what stands before, not the branches in between.
             position = mask.sum(-1)  # of a token: as many as it sees
             mask &= position[..., :, None] - position[..., None, :] < window
         mask = mask.to(device)
-    return Slots(len(examples), size, tokens.to(device), places.to(device), mask)
+    tokens, places = tokens.to(device), places.to(device)
+    own = own.to(device)
+    return Slots(len(examples), size, tokens, places, tokens[own], places[own], mask)

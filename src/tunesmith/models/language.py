@@ -41,7 +41,7 @@ class CausalLM(nn.Module):
 
     def hidden(self, batch: TokenBatch) -> Tensor:
         """-> (T, D), what the output head would read."""
-        packing = Packing.of(batch.lengths, batch.branches)
+        packing = Packing.of(batch.lengths, batch.branches, batch.shared)
         through = walk if self.way == "walk" else packed_hidden
         return through(self.network, batch.tokens, batch.positions, packing)
 

@@ -29,9 +29,10 @@ def padded_logprobs(network: Any, batch: TokenBatch) -> Tensor:
 
 def _unfold(batch: TokenBatch) -> list[tuple[Tensor, Tensor]]:
     """-> (tokens, labels) of each example; a tree becomes one row a branch, its trunk trained in the first only."""
-    rows, start = [], 0
+    rows, start = [], batch.shared
+    places = torch.arange(len(batch.tokens), device=batch.tokens.device)
     for length in batch.lengths:
-        part = slice(start, start + length)
+        part = torch.cat([places[: batch.shared], places[start : start + length]])
         tokens, labels = batch.tokens[part], batch.labels[part]
         branches = batch.branches[part] if batch.branches is not None else torch.zeros_like(tokens)
         trunk = branches == 0

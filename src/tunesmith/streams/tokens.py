@@ -7,13 +7,17 @@ from tunesmith.core.order import step_indices
 
 
 def token_stream(
-    examples: Sequence[Example], *, seed: int, batch_size: int, tokens_per_pass: int
+    examples: Sequence[Example], *, seed: int, batch_size: int, tokens_per_pass: int, share: bool = True
 ) -> Callable[[int], list[TokenBatch]]:
-    """-> the passes of a step. A pass holds at most `tokens_per_pass` tokens, or one longer example."""
+    """-> the passes of a step. A pass holds at most `tokens_per_pass` tokens, or one longer example.
+
+    `share`: a beginning that all examples of a pass have in common is computed once; not for methods whose layers
+    draw random numbers for each token.
+    """
 
     def passes(step: int) -> list[TokenBatch]:
         chosen = [examples[i] for i in step_indices(seed, len(examples), batch_size, step)]
-        return [pack(group) for group in fitted(chosen, tokens_per_pass)]
+        return [pack(group, share=share) for group in fitted(chosen, tokens_per_pass)]
 
     return passes
 

@@ -166,7 +166,7 @@ class _Course:
 
     def _count(self, passes: Sequence[Batch], values: dict[str, float], seconds: float, metrics: Metrics) -> None:
         sizes = [measure(batch) for batch in passes]
-        examples, tokens = sum(s.examples for s in sizes), sum(s.tokens for s in sizes)
+        examples, tokens = sum(s.examples for s in sizes), sum(batch.size for batch in passes)
         self.done = replace(
             self.done,
             step=self.done.step + 1,

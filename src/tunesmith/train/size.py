@@ -1,4 +1,4 @@
-"""How large a batch is, whatever kind it is."""
+"""How much of a batch passes through the model at once, whatever kind it is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
