@@ -47,6 +47,9 @@ PEFT_CONFIGS: dict[str, Any] = {
         "rank_pattern": {rf".*\.0\..*{ends(f)[0]}": 2, r".*\.1\..*": 3},
         "alpha_pattern": {rf".*\.0\..*{ends(f)[1]}": 5},
     },
+    "patterns of ends": lambda f: {
+        "target_modules": ends(f), "r": 4, "rank_pattern": {ends(f)[0]: 2}, "alpha_pattern": {ends(f)[1]: 3},
+    },
     "expression": lambda f: {"target_modules": rf".*\.1\..*({'|'.join(ends(f))})", "r": 2},
     "some layers": lambda f: {
         "target_modules": ends(f), "layers_to_transform": [1], "exclude_modules": [ends(f)[1]], "r": 2,
