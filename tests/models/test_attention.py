@@ -118,13 +118,24 @@ def test_a_neighbour_changes_nothing(lengths: list[int], data: st.DataObject) ->
 
 
 @pytest.mark.parametrize("lengths", [[40, 7, 70], [64]])
-def test_bfloat16_is_no_worse_than_its_twin(lengths: list[int]) -> None:
+def test_in_bfloat16_only_rounding_differs(lengths: list[int]) -> None:
+    """Probabilities and their gradient are rounded once each, so that an error of a few 2**-9 is left."""
     inputs = [x.bfloat16() for x in _inputs(sum(lengths), (4, 2), 0)]
     packing = Packing.of(lengths)
     groups = packing.groups(None, CPU)
     exact = gradients(lambda q, k, v: plain_attend(q, k, v, groups, 0.3), [x.float() for x in inputs])
-    ours = apart(gradients(lambda q, k, v: attend(q, k, v, packing, 0.3), inputs), exact)
-    assert ours < 1.5 * apart(gradients(lambda q, k, v: plain_attend(q, k, v, groups, 0.3), inputs), exact)
+    assert apart(gradients(lambda q, k, v: attend(q, k, v, packing, 0.3), inputs), exact) < 4 / 2**9
+
+
+@pytest.mark.parametrize("window", [None, 3])
+def test_large_scores_do_not_overflow_where_nothing_is_seen(window: int | None) -> None:
+    """What is hidden may score far higher than all that is seen; no infinity of it is multiplied by zero."""
+    packing = Packing.of([9, 5])
+    inputs = _inputs(14, (2, 1), 0)
+    inputs[1] *= torch.linspace(1, 500, 14)[:, None, None]
+    assert all(
+        bool(x.isfinite().all()) for x in gradients(lambda q, k, v: attend(q, k, v, packing, 1.0, window), inputs)
+    )
 
 
 def test_a_window_that_no_example_reaches_shares_the_plain_slots() -> None:

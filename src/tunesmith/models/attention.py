@@ -28,16 +28,31 @@ class Slots:
 
     count: int
     size: int
+    mask: Tensor | None  # (n, 1, S, S), what may be seen where the causal rule is not enough
     tokens: Tensor  # (M,), places in the packed row
     places: Tensor  # (M,), places in the flattened (n, S) grid
+    own_tokens: Tensor  # (M,) or fewer: without the copies of a shared beginning, which the first example owns
+    own_places: Tensor
     sources: Tensor  # (n * S,), the token of each place; any token where a slot is empty
-    empty: Tensor  # (n * S - M,), the places without a token
-    mask: Tensor | None  # (n, 1, S, S), what may be seen where the causal rule is not enough
+    empty: Tensor  # the places without a token
+    foreign: Tensor  # the places without a token of their own
 
     def gather(self, x: Tensor) -> Tensor:
         """(T, heads, D) -> (n, heads, S, D), zero where a slot is empty."""
-        grid = x.index_select(0, self.sources).index_fill_(0, self.empty, 0)
+        return self._grid(x, self.empty)
+
+    def gather_own(self, x: Tensor) -> Tensor:
+        """The same, zero in copies: what must count once."""
+        return self._grid(x, self.foreign)
+
+    def _grid(self, x: Tensor, zero: Tensor) -> Tensor:
+        grid = x.index_select(0, self.sources).index_fill_(0, zero, 0)
         return grid.view(self.count, self.size, *x.shape[1:]).transpose(1, 2)
+
+    def own(self, grid: Tensor) -> Tensor:
+        """(n, heads, S, D) -> (M, heads, D), in the order of `own_tokens`."""
+        flat = grid.transpose(1, 2).reshape(self.count * self.size, grid.shape[1], grid.shape[3])
+        return flat.index_select(0, self.own_places)
 
     def scatter(self, grid: Tensor, row: Tensor) -> None:
         """(n, heads, S, D) -> its places in the packed (T, heads, D) `row`."""
@@ -109,14 +124,19 @@ class PackedAttention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, out, *sums = ctx.saved_tensors
+        dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
         dout = grads[0]
         delta = (dout * out).sum(-1, keepdim=True, dtype=torch.float32)  # (T, H, 1)
-        dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+        heads = torch.zeros(2, ctx.shared, *k.shape[1:], device=k.device)  # of keys and values that all examples share
         for slots, log_sum in zip(ctx.groups, sums, strict=True):
             parts = _backward(slots, (q, k, v, dout, delta), log_sum, ctx.scale)
             for grid, row in zip(parts, (dq, dk, dv), strict=True):
                 slots.scatter(grid, row)
-        return dq, dk, dv, None, None
+            if ctx.shared:
+                for head, grid in zip(heads, parts[1:], strict=True):
+                    head += grid[:, :, : ctx.shared].float().sum(0).transpose(0, 1)
+        dk[: ctx.shared], dv[: ctx.shared] = heads.to(k.dtype)
+        return dq, dk, dv, None, None, None
 
 
 def _backward(slots: Slots, tensors: Sequence[Tensor], log_sum: Tensor, scale: float) -> tuple[Tensor, ...]:
@@ -127,10 +147,11 @@ def _backward(slots: Slots, tensors: Sequence[Tensor], log_sum: Tensor, scale: f
     What is subtracted is part of the product (two more columns), and so from a sum in float32 before it is rounded:
     in half precision this saves passes over (S, S) and rounds a large probability, whose logarithm is small, the least.
     """
-    q, k, v, dout, delta = (slots.gather(x) for x in tensors)
+    q, k, v = (slots.gather(x) for x in tensors[:3])
+    dout, delta = (slots.gather_own(x) for x in tensors[3:])  # a copy's output is nobody's input
     n, kv, s, d = k.shape
-    grouped = n * kv, q.shape[1] // kv * s, -1  # the G query heads of a key head side by side
-    q, dout, delta, log_sum = (x.reshape(grouped) for x in (q * scale, dout, delta, log_sum))
+    rows = q.shape[1] // kv * s  # the G query heads of a key head side by side
+    q, dout, delta, log_sum = (x.reshape(n * kv, rows, -1) for x in (q * scale, dout, delta, log_sum))
     k, v = k.reshape(n * kv, s, d), v.reshape(n * kv, s, d)
 
     p = _product_less(q, k, log_sum).exp_()  # (nK, GS, S)
@@ -176,21 +197,29 @@ def _slots(
     places = torch.cat([torch.arange(i * size, i * size + shared + n) for i, (_, n) in enumerate(examples)])
     first = examples[0][0] == shared  # the row's first example is the first of its group
     own = (tokens >= shared) | (places < shared if first else torch.zeros_like(tokens, dtype=torch.bool))
-    branches = packing.branches if masked else None
-    window = window if masked else None
-    mask = None
-    if branches is not None or window is not None:
-        mask = torch.ones(len(examples), 1, size, size, dtype=torch.bool).tril_()
-        if branches is not None:
-            branch = torch.zeros(len(examples) * size, dtype=branches.dtype)
-            branch[places] = branches.cpu()[tokens]
-            branch = branch.view(len(examples), 1, size)
-            mask &= (branch[:, :, None, :] == 0) | (branch[:, :, None, :] == branch[:, :, :, None])
-        if window is not None:
-            # Positions: in a branch, the trunk is what stands before, not the branches in between.
-            position = mask.sum(-1)  # of a token: as many as it sees
-            mask &= position[..., :, None] - position[..., None, :] < window
-        mask = mask.to(device)
-    tokens, places = tokens.to(device), places.to(device)
-    own = own.to(device)
-    return Slots(len(examples), size, tokens, places, tokens[own], places[own], mask)
+    total = len(examples) * size
+    sources = torch.zeros(total, dtype=torch.long).index_copy_(0, places, tokens)
+    empty, foreign = _others(places, total), _others(places[own], total)
+    mask = _mask(size, tokens, places, packing.branches, window).to(device) if masked else None
+    moved = [x.to(device) for x in (tokens, places, tokens[own], places[own], sources, empty, foreign)]
+    return Slots(len(examples), size, mask, *moved)
+
+
+def _others(places: Tensor, total: int) -> Tensor:
+    """-> the numbers below `total` that are not in `places`."""
+    return torch.ones(total, dtype=torch.bool).index_fill_(0, places, False).nonzero()[:, 0]
+
+
+def _mask(size: int, tokens: Tensor, places: Tensor, branches: Tensor | None, window: int | None) -> Tensor:
+    """-> (n, 1, S, S), true where a token may look."""
+    n = -(-(int(places[-1]) + 1) // size)
+    mask = torch.ones(n, 1, size, size, dtype=torch.bool).tril_()
+    if branches is not None:
+        branch = torch.zeros(n * size, dtype=branches.dtype).index_copy_(0, places, branches.cpu()[tokens])
+        branch = branch.view(n, 1, size)
+        mask &= (branch[:, :, None, :] == 0) | (branch[:, :, None, :] == branch[:, :, :, None])
+    if window is not None:
+        # Positions: in a branch, the trunk is what stands before, not the branches in between.
+        position = mask.sum(-1)  # of a token: as many as it sees
+        mask &= position[..., :, None] - position[..., None, :] < window
+    return mask
