@@ -1,1 +1,87 @@
-"""Fine-tunes pretrained models on your own data and hardware, and proves what it did."""
+"""tunesmith fine-tunes pretrained models on your own data and hardware, and proves what it did.
+
+    from tunesmith import Recipe, load, run
+
+    recipe = Recipe(base="smollm2-135m", data="reviews.jsonl", method={"kind": "lora", "rank": 8})
+    result = run(recipe)
+    print(load(recipe.folder).generate("A question"))
+
+Names are looked up when they are first used: `import tunesmith` alone loads no torch. A recipe that cannot be raises
+`UserError`, which is a `ValueError`, in one line that names the key.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tunesmith.core.errors import Interrupted, RunFailed, UserError
+    from tunesmith.data.config import Data
+    from tunesmith.evaluate.config import Evaluate
+    from tunesmith.loaded import Loaded, load
+    from tunesmith.methods.full import Full
+    from tunesmith.methods.lora import LoRA
+    from tunesmith.objectives.sft import SFT
+    from tunesmith.recipe import Recipe, read_recipe
+    from tunesmith.report.document import RunResult
+    from tunesmith.run import run
+    from tunesmith.train.config import Train
+
+__all__ = [
+    "SFT",
+    "Data",
+    "Evaluate",
+    "Full",
+    "Interrupted",
+    "LoRA",
+    "Loaded",
+    "Recipe",
+    "RunFailed",
+    "RunResult",
+    "Train",
+    "UserError",
+    "load",
+    "read_recipe",
+    "run",
+]
+
+_PLACES = {
+    "SFT": "objectives.sft",
+    "Data": "data.config",
+    "Evaluate": "evaluate.config",
+    "Full": "methods.full",
+    "Interrupted": "core.errors",
+    "LoRA": "methods.lora",
+    "Loaded": "loaded",
+    "Recipe": "recipe",
+    "RunFailed": "core.errors",
+    "RunResult": "report.document",
+    "Train": "train.config",
+    "UserError": "core.errors",
+    "load": "loaded",
+    "read_recipe": "recipe",
+    "run": "run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """Importing the module `tunesmith.run` would put it in the place of the function: here the name is the function."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value.run if name == "run" and isinstance(value, ModuleType) else value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,6 +1,9 @@
 """What stands before the first step: the run folder, the base, the rows, and the values that the recipe left open."""
 
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ from tunesmith.bases import resolve
 from tunesmith.catalogue.entries import CATALOGUE
 from tunesmith.catalogue.fetch import default_cache, fetch
 from tunesmith.core.errors import UserError, near
-from tunesmith.core.files import write_json, write_text
+from tunesmith.core.files import RunLock, write_json, write_text
 from tunesmith.data.hub import looks_like_hub
 from tunesmith.data.prepare import Prepared, prepare
 from tunesmith.models.gguf import plain_folder
@@ -31,6 +34,7 @@ class Source:
     recipe: Recipe
     place: Place
     prepared: Prepared
+    tokenizer: Any
 
 
 def claim(folder: Path, recipe: Recipe) -> None:
@@ -39,6 +43,8 @@ def claim(folder: Path, recipe: Recipe) -> None:
     Call it with the folder locked.
     """
     path = folder / RECIPE
+    if path.exists() and not begun(folder) and read_run_recipe(folder).fingerprint != recipe.fingerprint:
+        forget(folder)  # nothing was trained there: a first attempt with another value must not bar the second
     if not path.exists():
         strangers = [p.name for p in folder.iterdir() if p.name != "run.lock"]
         if strangers:
@@ -53,6 +59,34 @@ def claim(folder: Path, recipe: Recipe) -> None:
             f"output: {folder} holds a run of another recipe ({_difference(before, recipe)}); "
             "give the same recipe to go on, or choose another folder with output=..."
         )
+
+
+@contextmanager
+def run_folder(folder: Path) -> Iterator[None]:
+    """The folder, made when it is not there and locked. One that was made for nothing is taken away again."""
+    new = not folder.exists()
+    lock = RunLock(folder)
+    try:
+        with lock:
+            yield
+    finally:
+        if new and folder.is_dir() and [path.name for path in folder.iterdir()] == [lock.path.name]:
+            lock.path.unlink()
+            folder.rmdir()
+
+
+def begun(folder: Path) -> bool:
+    """Whether there is anything in a run folder that took time to make."""
+    made = [*(folder / "checkpoints").glob("step-*"), folder / "adapter", folder / "model"]
+    return any(path.is_dir() for path in made)
+
+
+def forget(folder: Path) -> None:
+    """Take out of a run folder what a run writes before its first checkpoint."""
+    assert not begun(folder)
+    for name in (RECIPE, CHOICES, FACTS, "result.json", "metrics.jsonl", "timing.jsonl"):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 
 def read_run_recipe(folder: Path) -> Recipe:
@@ -78,7 +112,7 @@ def open_source(recipe: Recipe, say: Say) -> Source:
     prepared = prepare(named.data, tokenizer, context=context, allow_download=recipe.allow_download)
     if not prepared.train:
         raise UserError("data.train: no row is left to train on")
-    return Source(named, place, prepared)
+    return Source(named, place, prepared, tokenizer)
 
 
 def with_paths(recipe: Recipe, say: Say) -> Recipe:

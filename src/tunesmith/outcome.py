@@ -10,7 +10,7 @@ from pathlib import Path
 from tunesmith.core.errors import Interrupted, RunFailed, UserError
 from tunesmith.environment import environment
 from tunesmith.evaluate.before_after import Evaluation
-from tunesmith.opening import Opened
+from tunesmith.opening import Opened, begun, forget
 from tunesmith.proof import Check
 from tunesmith.recipe import Recipe
 from tunesmith.report.document import NAME, Artifact, Chosen, Evaluated, Parameters, RunResult, Training
@@ -43,7 +43,13 @@ def recorded(folder: Path, recipe: Recipe) -> Iterator[None]:
     except Interrupted as stop:
         _write(folder, recipe, "interrupted", str(stop))
         raise
-    except (UserError, RunFailed) as error:
+    except UserError as error:
+        if not begun(folder):  # a mistake in the recipe or the data leaves nothing behind
+            forget(folder)
+        else:
+            _write(folder, recipe, "failed", str(error))
+        raise
+    except RunFailed as error:
         _write(folder, recipe, "failed", str(error))
         raise
     except Exception as error:

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
@@ -25,7 +25,7 @@ LARGEST = 1 << 20  # bytes of a recipe file
 
 
 class Recipe(Config):
-    """What to train, on what, how, and where the result goes."""
+    """What to train, on what, how, and where the result goes. `Recipe(...)` raises UserError for what cannot be."""
 
     base: str = "smollm2-135m"
     """A name of the catalogue, a folder of safetensors, a GGUF file, or a hub id (with `allow_download`)."""
@@ -43,6 +43,14 @@ class Recipe(Config):
     """The run folder. None: `runs/` and a name made of base, method, data and recipe."""
     allow_download: bool = False
     """Whether hub ids may be fetched. Names of the catalogue are fetched when they are named."""
+
+    if not TYPE_CHECKING:  # type checkers know the fields from pydantic
+
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise UserError(_explained(error.errors()[0])) from error
 
     @field_validator("data", mode="before")
     @classmethod
@@ -78,7 +86,8 @@ def read_recipe(path: Path | None, overrides: Sequence[str] = (), **given: Any) 
     Raises UserError that names the key and, for a misspelt one, the nearest that exists.
     """
     values = _read_yaml(path) if path else {}
-    values |= {key: value for key, value in given.items() if value is not None}
+    for key, value in given.items():
+        _give(values, key, value)
     for text in overrides:
         _override(values, text)
     return make_recipe(values, origin=str(path) if path else "recipe")
@@ -89,9 +98,9 @@ def make_recipe(values: Mapping[str, Any], origin: str = "recipe") -> Recipe:
     if "data" not in values:
         raise UserError(f"{origin}: `data` is missing; name a file of examples, for example data=examples.jsonl")
     try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        raise UserError(f"{origin}: {_explained(error.errors()[0])}") from error
+        return Recipe(**{str(key): value for key, value in values.items()})
+    except UserError as error:
+        raise UserError(f"{origin}: {error}") from error
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -131,6 +140,20 @@ class _StrictLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
+SHORT = {"data": "train", "method": "kind", "objective": "kind"}
+"""What a text stands for in the place of a section."""
+
+
+def _give(values: dict[str, Any], key: str, value: Any) -> None:
+    """Put an option in. Another `data` keeps the section's columns and template, another method none of its values."""
+    below = values.get(key)
+    if value is None:
+        return
+    if isinstance(below, dict) and isinstance(value, str) and (key == "data" or below.get("kind") == value):
+        value = below | {SHORT[key]: value}
+    values[key] = value
+
+
 def _override(values: dict[str, Any], text: str) -> None:
     """Put `a.b=value` into nested `values`."""
     key, equals, written = text.partition("=")
@@ -144,7 +167,7 @@ def _override(values: dict[str, Any], text: str) -> None:
     for part in path:
         below = values.get(part)
         if isinstance(below, str):  # a short form: `data: file` or `method: lora`
-            below = {"train" if part == "data" else "kind": below}
+            below = {SHORT.get(part, "kind"): below}
         values[part] = below = dict(below) if isinstance(below, dict) else {}
         values = below
     values[last] = value

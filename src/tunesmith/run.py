@@ -6,10 +6,10 @@ import torch
 
 from tunesmith.artifact import save
 from tunesmith.core.errors import RunFailed
-from tunesmith.core.files import RunLock, write_json
+from tunesmith.core.files import write_json
 from tunesmith.methods.inject import parameter_counts
 from tunesmith.models.language import CausalLM
-from tunesmith.opening import FACTS, claim, open_base, open_source
+from tunesmith.opening import FACTS, claim, open_base, open_source, run_folder
 from tunesmith.outcome import Success, finished, recorded
 from tunesmith.proof import Check, Proof
 from tunesmith.recipe import Recipe
@@ -26,7 +26,7 @@ def run(recipe: Recipe, show: Show | None = None) -> RunResult:
     `result.json` in the run folder tells the same.
     """
     show, folder = show or Show(), recipe.folder
-    with RunLock(folder):
+    with run_folder(folder):
         claim(folder, recipe)
         if result := finished(folder):
             show.say(f"{folder}: this run is finished; for another, change the recipe or the output")
@@ -34,7 +34,7 @@ def run(recipe: Recipe, show: Show | None = None) -> RunResult:
         with recorded(folder, recipe):
             result = _run(recipe, folder, show)
             result.write(folder)
-            show.report(write_report(folder))
+            write_report(folder)
             return result
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -56,9 +55,6 @@ class Show:
     def proof(self, checks: Mapping[str, Check]) -> None:
         for check in checks.values():
             self.say(f"proof: {check.sentence}" if check.passed else f"PROOF FAILED: {check.sentence}")
-
-    def report(self, path: Path) -> None:
-        self.say(f"report: {path}")
 
     def training(self, steps: int) -> "Training":
         return Training(self, steps)

@@ -89,6 +89,10 @@ class ChatTemplate:
             raise UserError(f"{row.place}: {reason}; what would be trained cannot be told") from None
         return Rendered(text, (span,), text[: span.start], opening, last_only=True)
 
+    def asked(self, conversation: Conversation) -> str:
+        """-> all turns and the generation prompt: what stands before an answer that is still to be written."""
+        return self._written(conversation, len(conversation.messages), True)
+
     def _span(self, conversation: Conversation, i: int, text: str) -> Span:
         before = self._written(conversation, i, True)
         upto = self._written(conversation, i + 1, False)

@@ -11,6 +11,7 @@ from tunesmith.core.errors import UserError
 from tunesmith.data.chat import ChatTemplate, Rendered, Span
 from tunesmith.data.config import Data
 from tunesmith.data.forms import Conversation, Form, Labelled, Text
+from tunesmith.data.rows import Row
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -46,6 +47,7 @@ class Encoder:
         if not tokenizer.is_fast:
             raise UserError("the base's tokenizer has no tokenizer.json, which is needed to tell the trained tokens")
         self.counts: Counter[str] = Counter()
+        self.cut: dict[str, list[Row]] = {}  # which rows were dropped or truncated
         self.longest = (0, "")  # tokens, and the place of the row
         self.most = _longest(config, tokenizer, context)
         self._config = config
@@ -84,6 +86,18 @@ class Encoder:
         self.counts["opening"] += rendered.opening
         return Encoded([example], self._item(form, conversation, example, rendered) if ask else None)
 
+    def asked(self, conversation: Conversation) -> list[int]:
+        """-> what the model reads before it answers `conversation`, whose last message is not the assistant's."""
+        conversation = conversation.with_system(self._config.system)
+        if self._template is not None:
+            return self._tokens(self._template.asked(conversation))[0]
+        if conversation.plain is None:
+            raise UserError(
+                f"{conversation.row.place}: the base's tokenizer has no chat template: it continues one text, and "
+                "knows no turns and no system message"
+            )
+        return self._bos + self._tokens(conversation.plain)[0]
+
     # Length
 
     def _measure(self, example: Example, form: Form) -> None:
@@ -99,11 +113,15 @@ class Encoder:
                 "set data.too_long to drop or truncate, or raise data.max_length if the model reads more"
             )
         if self._config.too_long == "drop":
-            self.counts["too long"] += 1
+            self._note("too long", form)
             return None
         cut = self._cut_text(form, example) if isinstance(form, Labelled) else self._cut_end(form, example)
-        self.counts["truncated" if cut else "nothing trained after truncation"] += 1
+        self._note("truncated" if cut else "nothing trained after truncation", form)
         return cut
+
+    def _note(self, what: str, form: Form) -> None:
+        self.counts[what] += 1
+        self.cut.setdefault(what, []).append(form.row)
 
     def _cut_end(self, form: Conversation, example: Example) -> _Cut | None:
         short = Example(example.tokens[: self.most], example.trained[: self.most], example.row)

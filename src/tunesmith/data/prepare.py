@@ -36,6 +36,8 @@ class Prepared:
     stop: int | None  # the token that ends an answer
     facts: dict[str, Any]
     said: list[str]
+    cut: dict[str, list[Row]] = field(default_factory=dict)
+    """Rows that did not fit: dropped for their length or truncated."""
 
 
 @dataclass
@@ -82,6 +84,7 @@ def prepare(
         encoder.stop,
         found.facts,
         found.said,
+        encoder.cut,
     )
 
 

@@ -1,0 +1,141 @@
+"""`tunesmith chat`: talk with the tuned model, the base, or both."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tunesmith.cli.generate import NAMES, Model, Seed, Temperature, Tokens, TopP
+
+if TYPE_CHECKING:
+    from tunesmith.loaded import Loaded, Side
+    from tunesmith.models.generate import Sampling
+
+HELP = """/tuned  the tuned model answers
+/base   the base answers
+/both   the base, then the tuned model; the talk goes on from the tuned answer
+/reset  forget what was said
+/quit   leave (so does Ctrl-D)"""
+
+
+def chat(
+    model: Model,
+    system: Annotated[str | None, typer.Option(help="A system message.")] = None,
+    max_tokens: Tokens = 512,
+    temperature: Temperature = 0.0,
+    top_p: TopP = 1.0,
+    seed: Seed = 0,
+) -> None:
+    """Talk, with /base, /tuned and /both to switch the adapter off and on."""
+    from tunesmith.cli.ending import to_stderr
+    from tunesmith.loaded import load
+    from tunesmith.models.generate import Sampling
+
+    loaded = load(model, say=to_stderr)
+    talk = Talk(loaded, Sampling(max_tokens, temperature, top_p, seed), system)
+    if sys.stdin.isatty():
+        import readline  # noqa: F401 - lines can be edited once it is there
+
+        print(f"{talk.who} answers; /help lists what else you can say")
+    while (line := _heard()) is not None and talk.hear(line):
+        pass
+
+
+def _heard() -> str | None:
+    """The next line, or None at the end."""
+    try:
+        return input("> " if sys.stdin.isatty() else "").strip()
+    except EOFError:
+        return None
+
+
+@dataclass
+class Talk:
+    """A conversation and who answers in it."""
+
+    loaded: "Loaded"
+    sampling: "Sampling"
+    system: str | None = None
+    sides: tuple["Side", ...] = ("on",)
+    turns: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def who(self) -> str:
+        if self.loaded.kind == "base":
+            return self.loaded.name
+        return " and ".join(f"the {'base' if side == 'off' else 'tuned model'}" for side in self.sides)
+
+    def hear(self, line: str) -> bool:
+        """Answer, or do what a command says. -> whether the talk goes on."""
+        if line.startswith("/"):
+            return self._command(line)
+        if line:
+            self._answer(line)
+        return True
+
+    def _command(self, line: str) -> bool:
+        commands: dict[str, Callable[[], None]] = {
+            "/base": lambda: self._switch("off"),
+            "/tuned": lambda: self._switch("on"),
+            "/both": lambda: self._switch("off", "on"),
+            "/reset": self.turns.clear,
+            "/help": lambda: print(HELP),
+        }
+        if line in ("/quit", "/exit"):
+            return False
+        if line in commands:
+            commands[line]()
+        else:
+            print(f"`{line}` is no command; /help lists them")
+        return True
+
+    def _switch(self, *sides: "Side") -> None:
+        if self.loaded.kind == "base":
+            print(f"{self.loaded.name} is a base: nothing is attached to it")
+            return
+        self.sides = sides
+        print(f"{self.who} answer{'s' if len(sides) == 1 else ''} now")
+
+    def _answer(self, line: str) -> None:
+        from tunesmith.core.errors import UserError
+
+        self.turns.append({"role": "user", "content": line})
+        try:
+            self._forget_what_is_too_long()
+            answer = [self._written(side) for side in self.sides][-1]
+        except UserError as error:
+            print(f"tunesmith: {error}", file=sys.stderr)
+            self.turns.pop()
+        except KeyboardInterrupt:  # stops this answer, not the talk
+            print()
+            self.turns.pop()
+        else:
+            if answer.strip():
+                self.turns.append({"role": "assistant", "content": answer})
+            else:  # an empty turn could not be shown to the model again
+                self.turns.pop()
+
+    def _written(self, side: "Side") -> str:
+        if len(self.sides) > 1:
+            print(f"{NAMES[side]}: ", end="")
+        pieces = []
+        for piece in self.loaded.stream(self._shown(), adapter=side, sampling=self.sampling):
+            print(piece, end="", flush=True)
+            pieces.append(piece)
+        print(flush=True)
+        return "".join(pieces)
+
+    def _shown(self) -> list[dict[str, str]]:
+        return ([{"role": "system", "content": self.system}] if self.system else []) + self.turns
+
+    def _forget_what_is_too_long(self) -> None:
+        """Leave room for the answer: the oldest question and its answer go first."""
+        forgotten = 0
+        room = self.loaded.context - min(self.sampling.tokens, self.loaded.context // 2)
+        while len(self.turns) > 1 and len(self.loaded.asked(self._shown())) > room:
+            del self.turns[:2]
+            forgotten += 1
+        if forgotten:
+            print(f"(the first {forgotten} questions no longer fit and are forgotten)", file=sys.stderr)

@@ -1,0 +1,27 @@
+"""The last lines of a run: what changed, and what to do with it."""
+
+import shlex
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tunesmith.report.document import RunResult
+
+to_stderr: Callable[[str], None] = partial(print, file=sys.stderr, flush=True)
+
+
+def print_ending(folder: Path, result: "RunResult") -> None:
+    """The before/after table, the report's path and the next commands, on stdout."""
+    from tunesmith.report.terminal import print_comparison
+
+    print()
+    print_comparison(result.evaluation.model_dump() if result.evaluation else {})
+    place = shlex.quote(str(folder))
+    print(f"\nreport: {folder / 'report.html'}")
+    print(f"try it: tunesmith chat {place}")
+    print(f"        tunesmith generate {place} --prompt '...' --adapter both")
+    if result.method != "full":
+        print(f"keep it as a plain model: tunesmith merge {place}")

@@ -1,0 +1,147 @@
+"""`tunesmith generate`: what base and tuned model answer, one prompt or a file of them."""
+
+import json
+import sys
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from tunesmith.loaded import Loaded, Prompt
+    from tunesmith.models.generate import Sampling
+
+
+class Adapter(StrEnum):
+    """Which side answers."""
+
+    on = "on"
+    off = "off"
+    both = "both"
+
+
+NAMES = {"on": "tuned", "off": "base"}
+Model = Annotated[
+    str, typer.Argument(metavar="RUN|BASE", help="A run folder, an adapter, or a base.", show_default=False)
+]
+Tokens = Annotated[int, typer.Option("--max-tokens", min=1, help="The longest answer.")]
+Temperature = Annotated[float, typer.Option(min=0, help="0 takes the likeliest token; 1 draws as the model says.")]
+TopP = Annotated[float, typer.Option(min=0.01, max=1, help="Draw from the likeliest tokens that hold so much.")]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed draws the same answer.")]
+
+
+def generate(
+    model: Model,
+    prompt: Annotated[str | None, typer.Option(help="A question; - reads one from each line of stdin.")] = None,
+    system: Annotated[str | None, typer.Option(help="A system message.")] = None,
+    adapter: Annotated[Adapter, typer.Option(help="The tuned model, the base, or one after the other.")] = Adapter.on,
+    max_tokens: Tokens = 256,
+    temperature: Temperature = 0.0,
+    top_p: TopP = 1.0,
+    seed: Seed = 0,
+    source: Annotated[
+        Path | None, typer.Option("--input", help="Rows with `prompt` (and `system`) or `messages`: .jsonl, .csv, ...")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Write the answers to this new .jsonl file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Write answers, with the adapter on or off."""
+    _refuse_odd(prompt, source, output)
+    prompts = _asked(prompt, source, system)
+
+    from tunesmith.cli.ending import to_stderr
+    from tunesmith.loaded import load
+    from tunesmith.models.generate import Sampling
+
+    loaded = load(model, say=to_stderr)
+    sampling = Sampling(max_tokens, temperature, top_p, seed)
+    sides = _sides(loaded, adapter)
+    if output is not None:
+        _write(output, loaded, prompts, sides, sampling)
+    elif as_json or source is not None:
+        for line in _lines(loaded, prompts, sides, sampling):
+            print(line, flush=True)
+    else:
+        _stream(loaded, prompts, sides, sampling)
+
+
+def _refuse_odd(prompt: str | None, source: Path | None, output: Path | None) -> None:
+    from tunesmith.core.errors import UserError
+
+    if (prompt is None) == (source is None):
+        raise UserError("generate: give one of --prompt and --input")
+    if output is not None and output.exists():
+        raise UserError(f"{output}: exists already; choose another file or remove it")
+
+
+def _sides(loaded: "Loaded", adapter: Adapter) -> list[Any]:
+    """-> `on`, `off`, or both, the base first."""
+    from tunesmith.core.errors import UserError
+
+    if loaded.kind == "base" and adapter is Adapter.both:
+        raise UserError(f"--adapter both: {loaded.name} is a base, nothing is attached to it; name a run")
+    return ["off", "on"] if adapter is Adapter.both else [adapter.value]
+
+
+def _asked(prompt: str | None, source: Path | None, system: str | None) -> list["Prompt"]:
+    from tunesmith.core.errors import UserError
+
+    if source is not None:
+        return _read(source, system)
+    texts = [line.strip() for line in sys.stdin] if prompt == "-" else [prompt or ""]
+    texts = [text for text in texts if text.strip()]
+    if not texts:
+        raise UserError("--prompt: empty")
+    return [_with_system(text, system) for text in texts]
+
+
+def _with_system(text: str, system: str | None) -> "Prompt":
+    if system is None:
+        return text
+    return [{"role": "system", "content": system}, {"role": "user", "content": text}]
+
+
+def _read(source: Path, system: str | None) -> list["Prompt"]:
+    from tunesmith.core.errors import UserError, near
+    from tunesmith.data.rows import read_rows
+
+    found: list[Prompt] = []
+    for row in read_rows(source):
+        turns, text = row.values.get("messages"), row.values.get("prompt")
+        if isinstance(turns, list) and all(isinstance(turn, dict) for turn in turns):
+            found.append(turns)
+        elif isinstance(text, str) and text.strip():
+            found.append(_with_system(text, row.values.get("system") or system))
+        else:
+            raise UserError(f"{row.place}: needs a text `prompt` or a list `messages`{near('prompt', row.values)}")
+    return found
+
+
+def _lines(loaded: "Loaded", prompts: list["Prompt"], sides: list[Any], sampling: "Sampling") -> Iterator[str]:
+    """One JSON object for each prompt: {"prompt", "tuned" or "base" or both}."""
+    written = [loaded.generate_all(prompts, adapter=side, sampling=sampling) for side in sides]
+    names = ["base" if loaded.kind == "base" else NAMES[side] for side in sides]
+    for prompt, *answers in zip(prompts, *written, strict=True):
+        yield json.dumps({"prompt": prompt, **dict(zip(names, answers, strict=True))}, ensure_ascii=False)
+
+
+def _write(output: Path, loaded: "Loaded", prompts: list["Prompt"], sides: list[Any], sampling: "Sampling") -> None:
+    from tunesmith.core.files import writing
+
+    with writing(output), output.open("x", encoding="utf-8") as file:
+        for line in _lines(loaded, prompts, sides, sampling):
+            file.write(line + "\n")
+            file.flush()
+    print(f"{output}: {len(prompts)} answers")
+
+
+def _stream(loaded: "Loaded", prompts: list["Prompt"], sides: list[Any], sampling: "Sampling") -> None:
+    for prompt in prompts:
+        for side in sides:
+            if len(sides) > 1:
+                print(f"{NAMES[side]}: ", end="")
+            for piece in loaded.stream(prompt, adapter=side, sampling=sampling):
+                print(piece, end="", flush=True)
+            print(flush=True)

@@ -1,0 +1,66 @@
+"""`tunesmith merge`: base and adapter become one plain model."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import torch
+
+    from tunesmith.models.load import Base
+
+
+class Stored(StrEnum):
+    """The number format of the file."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+def merge(
+    adapter: Annotated[Path, typer.Argument(metavar="RUN|ADAPTER", help="A run, or a PEFT adapter's folder.")],
+    output: Annotated[Path | None, typer.Argument(help="The new folder.", show_default="RUN/merged")] = None,
+    base: Annotated[str | None, typer.Option(help="The base, when it lies elsewhere now.")] = None,
+    dtype: Annotated[Stored, typer.Option(help="Merged in float32 in any case, and then rounded.")] = Stored.float32,
+) -> None:
+    """Merge an adapter into its base, and compare before saying that it is done."""
+    import torch
+
+    from tunesmith.bases import load_base
+    from tunesmith.cli.ending import to_stderr
+    from tunesmith.merge import merge as merged
+    from tunesmith.report.numbers import size
+
+    name, allowed, folder = _parts(adapter)
+    output = output or adapter / "merged"
+    if folder is None:
+        print(f"{adapter / 'model'}: a full fine-tune is a plain model already; there is nothing to merge")
+        return
+
+    def opened(wanted: "torch.dtype") -> "Base":
+        return load_base(base or name or "", dtype=wanted, allow_download=allowed, say=to_stderr)
+
+    if base is None and name is None:
+        from tunesmith.loaded import base_of
+
+        name = base_of(folder)
+    done = merged(opened, folder, output, dtype=getattr(torch, dtype.value))
+    print(f"{done.folder}: a plain model, {size(done.bytes)} in {dtype.value}")
+    print(f"read again in a fresh process and compared with base and adapter: {done.drift}")
+
+
+def _parts(place: Path) -> tuple[str | None, bool | None, Path | None]:
+    """-> the base's name when a run knows it, whether it may be downloaded, and the adapter; None for a whole model."""
+    from tunesmith.core.errors import UserError
+    from tunesmith.export.peft_config import NAME
+    from tunesmith.loaded import finished_run
+    from tunesmith.opening import RECIPE
+
+    if (place / RECIPE).is_file():
+        recipe, artifact = finished_run(place)
+        return recipe.base, recipe.allow_download or None, None if recipe.method.kind == "full" else artifact
+    if not (place / NAME).is_file():
+        raise UserError(f"{place}: neither a run nor an adapter ({RECIPE} and {NAME} are missing)")
+    return None, None, place

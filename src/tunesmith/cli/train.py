@@ -1,0 +1,42 @@
+"""`tunesmith train`: from a recipe to a proven adapter."""
+
+from typing import Annotated
+
+import typer
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="RECIPE|KEY=VALUE",
+        help="A recipe file (.yaml), and keys of it by their dotted names, such as method.rank=8 or train.epochs=3.",
+        show_default=False,
+    ),
+]
+Base = Annotated[
+    str | None, typer.Option(help="A name of the catalogue, a folder of safetensors, a GGUF file or a hub id.")
+]
+
+
+def train(
+    words: Words = None,
+    base: Base = None,
+    data: Annotated[str | None, typer.Option(help="A file of examples, or a name of the catalogue.")] = None,
+    method: Annotated[str | None, typer.Option(help="lora (the default) or full.")] = None,
+    output: Annotated[str | None, typer.Option(help="The run folder. Without it one below runs/.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print result.json; all else goes to stderr.")] = False,
+) -> None:
+    """Train, prove and measure. The same command goes on where an earlier one was stopped."""
+    from tunesmith.cli.given import recipe_of
+
+    recipe = recipe_of(words or (), base=base, data=data, method=method, output=output)
+
+    from tunesmith.cli.ending import print_ending, to_stderr
+    from tunesmith.core.files import dump
+    from tunesmith.run import run
+    from tunesmith.show import Show
+
+    result = run(recipe, Show(to_stderr if as_json else None))
+    if as_json:
+        print(dump(result.model_dump(mode="json")), end="")
+    else:
+        print_ending(recipe.folder, result)

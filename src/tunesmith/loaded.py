@@ -1,0 +1,240 @@
+"""A model to use: the base with what a run made of it, each to be switched off.
+
+model = load("runs/quickstart")
+print(model.generate("A question"), model.generate("A question", adapter="off"))
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from tunesmith.attached import attach_adapter
+from tunesmith.bases import load_base, resolve
+from tunesmith.catalogue.fetch import default_cache
+from tunesmith.core.batch import pack
+from tunesmith.core.errors import UserError
+from tunesmith.data.config import Data
+from tunesmith.data.encode import Encoder
+from tunesmith.data.forms import Conversation, Message
+from tunesmith.data.messages import ROLES
+from tunesmith.data.rows import Row
+from tunesmith.export.adapter import FACTS, base_fingerprint
+from tunesmith.export.peft_config import NAME as ADAPTER
+from tunesmith.export.peft_config import parse_object
+from tunesmith.methods.activity import base_only
+from tunesmith.models.generate import Sampling, generate, pieces, step_by_step
+from tunesmith.models.language import CausalLM
+from tunesmith.models.load import Base, Place, Say
+from tunesmith.models.load import load_base as load_place
+from tunesmith.models.precision import choose
+from tunesmith.opening import CHOICES, RECIPE, read_run_recipe
+from tunesmith.outcome import finished
+from tunesmith.recipe import Recipe
+
+Turn = Mapping[str, str]  # {"role": ..., "content": ...}
+Prompt = str | Sequence[Turn]
+Side = Literal["on", "off"]
+AT_ONCE = 8  # prompts that are answered side by side
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A network that answers. `adapter="off"` is the base as it was before the run."""
+
+    network: Any
+    tokenizer: Any
+    name: str
+    context: int  # the most tokens, prompt and answer together
+    kind: Literal["adapter", "model", "base"]  # what the run made; `base`: nothing, there is no other side
+    _encoder: Encoder
+    _open_base: Callable[[], Any] | None = None  # of a whole model: the base is another network
+    _held: list[Any] = field(default_factory=list)
+
+    @contextmanager
+    def adapter_off(self) -> Iterator[Any]:
+        """Inside the block the network that is yielded is the base."""
+        if self.kind == "base":
+            yield self.network
+        elif self.kind == "adapter":
+            with base_only(self.network):
+                yield self.network
+        else:
+            assert self._open_base is not None
+            if not self._held:
+                self._held.append(self._open_base())
+            yield self._held[0]
+
+    @contextmanager
+    def side(self, adapter: Side) -> Iterator[Any]:
+        if adapter not in ("on", "off"):
+            raise UserError(f"adapter: must be on or off, not {adapter}")
+        if adapter == "off":
+            with self.adapter_off() as network:
+                yield network
+        else:
+            yield self.network
+
+    def generate(self, prompt: Prompt, *, adapter: Side = "on", sampling: Sampling | None = None, **how: Any) -> str:
+        """The answer to a text, or to turns of `role` and `content`.
+
+        `how` are the fields of `Sampling`: tokens (the longest answer), temperature (0: the likeliest), top_p, seed.
+        Raises UserError when the prompt leaves no room for an answer.
+        """
+        return "".join(self.stream(prompt, adapter=adapter, sampling=sampling, **how))
+
+    def stream(
+        self, prompt: Prompt, *, adapter: Side = "on", sampling: Sampling | None = None, **how: Any
+    ) -> Iterator[str]:
+        """As `generate`, in pieces while they are written."""
+        tokens = self.asked(prompt)
+        sampling = self._fitting(sampling, how, len(tokens))
+        with self.side(adapter) as network:
+            yield from pieces(step_by_step(network, [tokens], self.stop, sampling), self._decode)
+
+    def generate_all(
+        self, prompts: Sequence[Prompt], *, adapter: Side = "on", sampling: Sampling | None = None, **how: Any
+    ) -> Iterator[str]:
+        """An answer to each prompt, in order; some are written side by side, which changes none of them."""
+        asked = [self.asked(prompt) for prompt in prompts]
+        for start in range(0, len(asked), AT_ONCE):
+            some = asked[start : start + AT_ONCE]
+            fitting = self._fitting(sampling, how, max(map(len, some)))
+            with self.side(adapter) as network:
+                written = generate(network, some, self.stop, fitting)
+            yield from (self._decode(tokens) for tokens in written)
+
+    def logprob(self, prompt: Prompt, answer: str, *, adapter: Side = "on") -> float:
+        """log p(answer | prompt) in nats, the token that ends the answer included, as it was trained."""
+        turns = (*(replace(turn, weight=0) for turn in _messages(prompt)), Message("assistant", answer))
+        encoded = self._encoder.encoded(_conversation(prompt, turns), ask=False)
+        assert encoded is not None, "an example that is too long is refused"
+        with self.side(adapter) as network, torch.no_grad():
+            batch = pack(encoded.examples).to(network.device)
+            return float(CausalLM(network, "padded")(batch).double().sum())
+
+    def asked(self, prompt: Prompt) -> list[int]:
+        """-> the tokens that stand before the answer."""
+        turns = _messages(prompt)
+        if turns[-1].role == "assistant":
+            raise UserError("prompt: the last message is the assistant's; it must be the one to answer")
+        return self._encoder.asked(_conversation(prompt, turns))
+
+    @property
+    def stop(self) -> set[int]:
+        """The tokens that end an answer."""
+        return {token for token in (self._encoder.stop, self.tokenizer.eos_token_id) if token is not None}
+
+    def _fitting(self, sampling: Sampling | None, how: Mapping[str, Any], asked: int) -> Sampling:
+        sampling = replace(sampling or Sampling(), **how)
+        if asked >= self.context:
+            raise UserError(f"prompt: {asked} tokens, and the model reads {self.context} with the answer; shorten it")
+        return replace(sampling, tokens=min(sampling.tokens, self.context - asked))
+
+    def _decode(self, tokens: list[int]) -> str:
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
+
+
+def load(place: str | Path, *, base: str | None = None, say: Say | None = None) -> Loaded:
+    """The run in the folder `place`, an adapter's folder, or a base by its name or path.
+
+    `base`: what an adapter belongs to, when it lies elsewhere now. `say` hears what takes long. Raises UserError when
+    there is nothing to use: no such thing, a run that did not end well, an adapter of another base.
+    """
+    folder, say = Path(place), say or _silent
+    if (folder / RECIPE).is_file():
+        return _of_run(folder, base, say)
+    if (folder / ADAPTER).is_file() and not (folder / "config.json").is_file():
+        opened = load_base(base or base_of(folder), dtype=_dtype(None), say=say)
+        return _tuned(opened, folder, Data(train="prompt"))
+    if base is not None:
+        raise UserError(f"{place}: neither a run nor an adapter, so that no base belongs to it")
+    resolve(str(place), allow_download=None, say=say)  # refuses before the machine is measured
+    return _whole(load_base(str(place), dtype=_dtype(None), say=say), "base", Data(train="prompt"))
+
+
+def finished_run(folder: Path) -> tuple[Recipe, Path]:
+    """-> the recipe of a run that ended well, and the folder of what it made. Raises UserError for any other."""
+    recipe, result = read_run_recipe(folder), finished(folder)
+    if result is None or result.artifact is None:
+        raise UserError(f"{folder}: this run did not end well; see its result.json, and give its command again")
+    artifact = (folder / result.artifact.path).parent
+    if not artifact.is_dir():
+        raise UserError(f"{folder}: {artifact.name}/ is gone from this run; train it again")
+    return recipe, artifact
+
+
+def base_of(adapter: Path) -> str:
+    """-> the name of the base that an adapter's own files give. Raises UserError when they give none."""
+    own = adapter / FACTS
+    found = parse_object(own).get("base", {}).get("name") if own.is_file() else None
+    found = found or parse_object(adapter / ADAPTER).get("base_model_name_or_path")
+    if not isinstance(found, str) or not found:
+        raise UserError(f"{adapter}: does not say what base it belongs to; name it with --base")
+    return found
+
+
+def _of_run(folder: Path, base: str | None, say: Say) -> Loaded:
+    recipe, artifact = finished_run(folder)
+    name, allowed = base or recipe.base, recipe.allow_download or None
+    if recipe.method.kind != "full":
+        opened = load_base(name, dtype=_dtype(folder), allow_download=allowed, say=say)
+        return _tuned(opened, artifact, recipe.data)
+    whole = load_place(Place(str(folder), artifact), dtype=_dtype(folder), cache=default_cache(), say=say)
+
+    def original() -> Any:
+        network = load_base(name, dtype=_dtype(folder), allow_download=allowed, say=say).network
+        return network.to(whole.network.device)
+
+    return _whole(whole, "model", recipe.data, original)
+
+
+def _tuned(base: Base, adapter: Path, data: Data) -> Loaded:
+    known = base.fingerprint if base_fingerprint(adapter) else None
+    attach_adapter(base.network, adapter, fingerprint=known)
+    return _whole(base, "adapter", data)
+
+
+def _whole(
+    base: Base, kind: Literal["adapter", "model", "base"], data: Data, original: Callable[[], Any] | None = None
+) -> Loaded:
+    network = base.network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    asking = data.model_copy(update={"train_on": "assistant", "too_long": "refuse", "max_length": None})
+    encoder = Encoder(asking, base.tokenizer, base.context)
+    return Loaded(network, base.tokenizer, base.name, base.context, kind, encoder, original)
+
+
+def _dtype(run: Path | None) -> torch.dtype:
+    """The precision of the run, or the one that is fast here."""
+    if run is not None and (run / CHOICES).is_file():
+        kept = json.loads((run / CHOICES).read_text(encoding="utf-8"))
+        return _DTYPES[kept["train.precision"]["value"]]
+    return choose("auto", torch.device("cuda" if torch.cuda.is_available() else "cpu")).dtype
+
+
+def _messages(prompt: Prompt) -> tuple[Message, ...]:
+    turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+    if not turns:
+        raise UserError("prompt: empty")
+    for turn in turns:
+        if turn.get("role") not in ROLES:
+            raise UserError(f"prompt: unknown role `{turn.get('role')}`; known are {', '.join(ROLES)}")
+        if not isinstance(turn.get("content"), str) or not turn["content"].strip():
+            raise UserError(f"prompt: the message of the {turn['role']} is empty")
+    return tuple(Message(turn["role"], turn["content"]) for turn in turns)
+
+
+def _conversation(prompt: Prompt, turns: tuple[Message, ...]) -> Conversation:
+    alone = prompt if isinstance(prompt, str) else None
+    if alone is None and [turn.role for turn in _messages(prompt)] == ["user"]:
+        alone = turns[0].content
+    return Conversation(Row("prompt", 1, {}), turns, plain=alone)
+
+
+def _silent(line: str) -> None:
+    """A program has no one to talk to."""
