@@ -70,7 +70,7 @@ def classify(
 
 
 def _owners(batch: TokenBatch, owners: Tensor) -> Tensor:
-    """(N,) -> (T,): the number of its example for each token; a shared beginning, which has no labels, has the first."""
+    """(N,) -> (T,): the number of its example for each token; a shared beginning, without labels, has the first."""
     lengths = list(batch.lengths)
     lengths[0] += batch.shared
     return torch.repeat_interleave(owners, torch.tensor(lengths))
