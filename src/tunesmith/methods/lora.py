@@ -207,21 +207,20 @@ class LoRAProduct(torch.autograd.Function):
         inner = flat @ a.T  # (N, R)
         y = F.linear(flat, weight, bias)  # (N, O)
         y.addmm_(inner, b.T, alpha=scale)
-        ctx.save_for_backward(flat, inner, down, up)
-        ctx.base, ctx.scale, ctx.shape = base, scale, x.shape
+        ctx.save_for_backward(flat, inner, a, b)
+        ctx.base, ctx.scale, ctx.shape, ctx.dtype = base, scale, x.shape, down.dtype
         return y.view(*x.shape[:-1], y.shape[-1])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, inner, down, up = ctx.saved_tensors
+        x, inner, a, b = ctx.saved_tensors
         dy = grads[0].reshape(-1, grads[0].shape[-1])  # (N, O)
-        a, b = down.to(dy.dtype), up.to(dy.dtype)
-        through = (dy @ b) * ctx.scale  # (N, R)
+        through = (dy @ b).mul_(ctx.scale)  # (N, R)
         dx = None
         if ctx.needs_input_grad[0]:
             dx = dy @ weight_of(ctx.base, dy.dtype)
             dx.addmm_(through, a)
             dx = dx.view(ctx.shape)
-        d_down = (through.T @ x).to(down.dtype)
-        d_up = (dy.T @ inner).to(up.dtype) * ctx.scale
+        d_down = (through.T @ x).to(ctx.dtype)
+        d_up = (dy.T @ inner).to(ctx.dtype).mul_(ctx.scale)
         return dx, d_down, d_up, None, None

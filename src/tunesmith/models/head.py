@@ -50,11 +50,12 @@ class FrozenHead(torch.autograd.Function):
             part = slice(start, start + CHUNK)
             y = labels[part]
             logits = (hidden[part] @ weight.T).float()  # (l, V)
-            log_sum = logits.logsumexp(-1)
-            result[part] = logits.gather(1, y[:, None])[:, 0] - log_sum
+            chosen, top = logits.gather(1, y[:, None]), logits.amax(-1, keepdim=True)
+            weights = logits.sub_(top).exp_()
+            total = weights.sum(-1, keepdim=True)
+            result[part] = (chosen - top - total.log())[:, 0]
             if slope is not None:
-                p = logits.sub_(log_sum[:, None]).exp_().to(weight.dtype)
-                slope[part] = weight[y] - p @ weight
+                slope[part] = weight[y] - (weights.div_(total).to(weight.dtype) @ weight)
         if slope is not None:
             ctx.save_for_backward(slope)
         return result

@@ -36,14 +36,15 @@ class CausalLM(nn.Module):
         if self.way == "padded":
             return padded_logprobs(self.network, batch)
         labelled = (batch.labels != IGNORED).nonzero()[:, 0]
-        hidden = self.hidden(batch).index_select(0, labelled)
+        hidden = self.hidden(batch, labelled)
         return label_logprobs(hidden, batch.labels[labelled], self.network.get_output_embeddings(), self.shape)
 
-    def hidden(self, batch: TokenBatch) -> Tensor:
-        """-> (T, D), what the output head would read."""
+    def hidden(self, batch: TokenBatch, wanted: Tensor) -> Tensor:
+        """-> (L, D), what the output head would read at the places `wanted` (L,) of the packed row."""
         packing = Packing.of(batch.lengths, batch.branches, batch.shared)
-        through = walk if self.way == "walk" else packed_hidden
-        return through(self.network, batch.tokens, batch.positions, packing)
+        if self.way == "walk":
+            return walk(self.network, batch.tokens, batch.positions, packing, wanted)
+        return packed_hidden(self.network, batch.tokens, batch.positions, packing).index_select(0, wanted)
 
     def train(self, mode: bool = True) -> "CausalLM":
         """Only the layers of a method train: the base runs as it was shipped for use, without dropout."""

@@ -35,14 +35,17 @@ def serves(network: nn.Module) -> bool:
     )
 
 
-def walk(network: Any, tokens: Tensor, positions: Tensor, packing: Packing) -> Tensor:
-    """(T,), (T,) -> the hidden states before the output head, (T, D)."""
+def walk(network: Any, tokens: Tensor, positions: Tensor, packing: Packing, wanted: Tensor) -> Tensor:
+    """(T,), (T,), (L,) -> the hidden states before the output head at the places `wanted`, (L, D)."""
     body = network.model
     x = body.embed_tokens(tokens)  # (T, D)
     cos, sin = body.rotary_emb(x[None], positions[None])
     way = Way(cos[0], sin[0], packing)
     for layer in body.layers:
-        x = x + _attention(layer.self_attn, _norm(layer.input_layernorm, x), way)
+        mixed = _mixed(layer.self_attn, _norm(layer.input_layernorm, x), way)
+        if layer is body.layers[-1]:  # no token looks at another after the last attention
+            x, mixed = x.index_select(0, wanted), mixed.index_select(0, wanted)
+        x = x + layer.self_attn.o_proj(mixed)
         x = x + _feed_forward(layer.mlp, _norm(layer.post_attention_layernorm, x))
     return _norm(body.norm, x)
 
@@ -51,14 +54,15 @@ def _norm(norm: Any, x: Tensor) -> Tensor:
     return rms_norm(x, norm.weight, norm.variance_epsilon)
 
 
-def _attention(attention: Any, x: Tensor, way: Way) -> Tensor:
+def _mixed(attention: Any, x: Tensor, way: Way) -> Tensor:
+    """-> what the attention's output map reads."""
     heads = (len(x), -1, attention.head_dim)
     q, k, v = (project(x).view(heads) for project in (attention.q_proj, attention.k_proj, attention.v_proj))
     if hasattr(attention, "q_norm"):
         q, k = _norm(attention.q_norm, q), _norm(attention.k_norm, k)
     q, k = rotate(q, way.cos, way.sin), rotate(k, way.cos, way.sin)
     mixed = attend(q, k, v, way.packing, attention.scaling, _window(attention))
-    return attention.o_proj(mixed.view(len(x), -1))
+    return mixed.view(len(x), -1)
 
 
 def _window(attention: Any) -> int | None:
