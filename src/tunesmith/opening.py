@@ -12,7 +12,7 @@ import torch
 
 from tunesmith.bases import resolve
 from tunesmith.catalogue.entries import CATALOGUE
-from tunesmith.catalogue.fetch import default_cache, fetch
+from tunesmith.catalogue.fetch import default_cache, fetch, is_here
 from tunesmith.core.errors import UserError, near
 from tunesmith.core.files import RunLock, write_json, write_text
 from tunesmith.data.hub import looks_like_hub
@@ -120,8 +120,9 @@ def with_paths(recipe: Recipe, say: Say) -> Recipe:
     data = recipe.data
     if isinstance(data.train, str) and data.train in CATALOGUE and CATALOGUE[data.train].kind == "data":
         found = CATALOGUE[data.train]
-        say(found.label)
-        say(f"note: {found.note}")
+        if is_here(found.name):  # a download says so itself
+            say(found.label)
+            say(f"note: {found.note}")
         folder = fetch(found.name, allow_download=True, say=say)
         return _with_parts(recipe, folder)
     if isinstance(data.train, str) and Path(data.train).is_dir() and _part(Path(data.train), "train"):
