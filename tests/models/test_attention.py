@@ -1,6 +1,7 @@
 """Attention over packed rows equals softmax(QK')V of each example alone, whatever the packing."""
 
 import math
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.models.closeness import apart, gradients
+from tunesmith.models import attention
 from tunesmith.models.attention import STEP, Packing, attend, plain_attend
 
 EXACT = 1e-5
@@ -59,7 +61,10 @@ def _check(lengths: list[int], heads: Sizes, window: int | None, branches: list[
     groups = packing.groups(window, CPU)
     seen = _seen(lengths, window, branches)
     expected = gradients(lambda q, k, v: _alone(q, k, v, seen, 0.3), inputs)
-    assert apart(gradients(lambda q, k, v: attend(q, k, v, packing, 0.3, window), inputs), expected) < EXACT
+    for block in (attention.BLOCK, 32):  # in one piece, and in several
+        with patch.object(attention, "BLOCK", block):
+            ours = gradients(lambda q, k, v: attend(q, k, v, packing, 0.3, window), inputs)
+        assert apart(ours, expected) < EXACT, block
     assert apart(gradients(lambda q, k, v: plain_attend(q, k, v, groups, 0.3), inputs), expected) < EXACT
 
 

@@ -21,6 +21,8 @@ from torch import Tensor
 
 STEP = 32  # lengths are rounded up to this: few shapes, so that prepared kernels are used again
 
+BLOCK = 256  # queries whose probabilities exist at one time in the backward pass
+
 
 @dataclass(frozen=True, slots=True)
 class Slots:
@@ -149,19 +151,33 @@ def _backward(slots: Slots, tensors: Sequence[Tensor], log_sum: Tensor, scale: f
     """
     q, k, v = (slots.gather(x) for x in tensors[:3])
     dout, delta = (slots.gather_own(x) for x in tensors[3:])  # a copy's output is nobody's input
-    n, kv, s, d = k.shape
-    rows = q.shape[1] // kv * s  # the G query heads of a key head side by side
-    q, dout, delta, log_sum = (x.reshape(n * kv, rows, -1) for x in (q * scale, dout, delta, log_sum))
-    k, v = k.reshape(n * kv, s, d), v.reshape(n * kv, s, d)
+    q = q * scale
+    dq, dk, dv = torch.empty_like(q), torch.zeros_like(k, dtype=torch.float32), torch.zeros_like(v, dtype=torch.float32)
+    for start in range(0, slots.size, BLOCK):
+        rows, keys = slice(start, start + BLOCK), slice(0, start + BLOCK)  # what stands behind is not looked at
+        seen = None if slots.mask is None else slots.mask[:, :, rows, keys]
+        asked = (x[:, :, rows] for x in (q, dout, delta, log_sum[..., None]))
+        dq[:, :, rows], dk_part, dv_part = _backward_block((*asked, k[:, :, keys], v[:, :, keys]), seen)
+        dk[:, :, keys] += dk_part
+        dv[:, :, keys] += dv_part
+    return dq.mul_(scale), dk.to(k.dtype), dv.to(v.dtype)
 
-    p = _product_less(q, k, log_sum).exp_()  # (nK, GS, S)
-    seen = p.view(n, -1, s, s)
-    seen.tril_() if slots.mask is None else seen.masked_fill_(~slots.mask, 0)
+
+def _backward_block(tensors: Sequence[Tensor], seen: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """(n, H, B, .) of q, dO, delta, L and (n, K, E, D) of k, v, the queries being the last B of E -> dQ / s, dK, dV."""
+    k, v = (x.reshape(-1, *x.shape[2:]) for x in tensors[4:])  # (nK, E, D)
+    n, heads, b, d = tensors[0].shape
+    e = k.shape[1]
+    # The G query heads of a key head side by side: (nK, GB, .)
+    q, dout, delta, log_sum = (x.reshape(len(k), -1, x.shape[-1]) for x in tensors[:4])
+    p = _product_less(q, k, log_sum).exp_()
+    square = p.view(n, heads, b, e)
+    square.tril_(e - b) if seen is None else square.masked_fill_(~seen, 0)
     ds = _product_less(dout, v, delta).mul_(p)
     dv = torch.bmm(p.transpose(1, 2), dout)
-    dq = torch.bmm(ds, k).mul_(scale).view(n, -1, s, d)
+    dq = torch.bmm(ds, k)
     dk = torch.bmm(ds.transpose(1, 2), q)
-    return dq, dk.view(n, kv, s, d), dv.view(n, kv, s, d)
+    return dq.view(n, heads, b, d), dk.view(n, -1, e, d), dv.view(n, -1, e, d)
 
 
 def _product_less(a: Tensor, b: Tensor, less: Tensor) -> Tensor:
