@@ -35,7 +35,7 @@ def run(work: Work) -> dict[str, object]:
     losses, laps = [], Laps()
     for step in range(work.steps):
         rows = range(step * work.batch_size, (step + 1) * work.batch_size)
-        batch = pack([Example(work.tokens[i], work.trained[i], i) for i in rows])
+        batch = pack([Example(work.tokens[i], work.trained[i], i) for i in rows], share=True)
         rate = work.rate * factor(step, work.steps, kind="linear", warmup=0.0)
         losses.append(stepper.step([batch], rate)["loss"])
         laps.mark()
