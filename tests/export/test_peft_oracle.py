@@ -8,9 +8,11 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from tests.export.oracle import described_by, far, logits, ours, read_by_peft, read_by_us, theirs
+from tests.export.oracle import HASH, described_by, far, logits, ours, read_by_peft, read_by_us, theirs
 from tests.families import FAMILIES, tiny
+from tunesmith.attached import attach_adapter
 from tunesmith.core.errors import UserError
+from tunesmith.export.adapter import write_adapter
 from tunesmith.methods.lora import LoRA
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # PEFT warns about patterns that it made itself
@@ -61,13 +63,57 @@ PEFT_CONFIGS: dict[str, Any] = {
 @pytest.mark.parametrize("family", FAMILIES)
 def test_we_read_pefts(family: str, asked: str, tmp_path: Path) -> None:
     network, folder = theirs(family, tmp_path, **PEFT_CONFIGS[asked](family))
-    if family in EXPERTS and asked == "all-linear":  # PEFT then adapts the stacked weights of the experts too
-        with pytest.raises(UserError, match="target_parameters"):
-            read_by_us(family, folder)
-        return
     again = read_by_us(family, folder)
     assert far(logits(network), logits(tiny(family))) > 1e-3
     assert far(logits(again), logits(network)) < EXACT
+
+
+STACKED: dict[str, dict[str, Any]] = {
+    "one of two": {"target_parameters": ["experts.down_proj"], "target_modules": ["q_proj"]},
+    "the inner one": {"target_parameters": ["gate_up_proj"], "target_modules": []},
+    "no modules": {"target_parameters": ["experts.gate_up_proj", "experts.down_proj"]},
+    "router": {"target_parameters": ["mlp.gate.weight", "down_proj"], "target_modules": [], "use_rslora": True},
+    "patterns": {
+        "target_parameters": ["experts.gate_up_proj", "experts.down_proj", "q_proj.weight"], "target_modules": [],
+        "rank_pattern": {r".*\.0\..*down_proj": 2, "experts.gate_up_proj": 3, "q_proj.weight": 5},
+        "alpha_pattern": {r".*\.1\..*gate_up_proj": 5},
+    },
+    "one layer": {"target_parameters": ["model.layers.1.mlp.experts.gate_up_proj"], "target_modules": ["o_proj"]},
+    "old names": {"target_modules": ["q_proj", "gate", "FIRST", "SECOND", "THIRD"]},
+}  # fmt: skip
+OLD_NAMES = {"mixtral": ["w1", "w2", "w3"], "qwen3_moe": ["gate_proj", "down_proj", "up_proj"]}
+
+
+@pytest.mark.parametrize("asked", STACKED)
+@pytest.mark.parametrize("family", EXPERTS)
+def test_stacked_experts_are_read_and_what_we_write_of_them_too(family: str, asked: str, tmp_path: Path) -> None:
+    config = {"r": 4, "lora_alpha": 7, **STACKED[asked]}
+    if asked == "old names":
+        config["target_modules"] = config["target_modules"][:2] + OLD_NAMES[family]
+    network, folder = theirs(family, tmp_path / "theirs", **config)
+    again = tiny(family)
+    method = attach_adapter(again, folder)
+    assert far(logits(network), logits(tiny(family))) > 1e-2
+    assert far(logits(again), logits(network)) < EXACT
+    stored, described = method.stored(again), method.described(again)
+    mine = write_adapter(tmp_path / "ours", stored, described, base_name=family, base_fingerprint=HASH)
+    assert far(logits(read_by_peft(family, mine)), logits(network)) < EXACT
+    assert outline(mine) == outline(folder)
+    method.merge(again)
+    assert far(logits(again), logits(network)) < EXACT
+
+
+@pytest.mark.parametrize("family", EXPERTS)
+def test_all_linear_is_the_same_set_as_pefts(family: str, tmp_path: Path) -> None:
+    _, mine = ours(family, tmp_path / "ours", LoRA(rank=4, alpha=8))
+    _, other = theirs(family, tmp_path / "theirs", r=4, lora_alpha=8, target_modules="all-linear")
+    assert outline(mine) == outline(other)
+    written, known = (json.loads((f / "adapter_config.json").read_text()) for f in (mine, other))
+    same = set(written) - {"base_model_name_or_path", "rank_pattern", "alpha_pattern"}
+    assert described_by(written, same) == described_by(known, same)
+    assert set(written["target_parameters"]) == {"gate_up_proj", "down_proj", "gate.weight"}
+    assert set(written["rank_pattern"].values()) == set(known["rank_pattern"].values()) == {8}
+    assert set(written["alpha_pattern"].values()) == set(known["alpha_pattern"].values()) == {16}
 
 
 @pytest.mark.parametrize("family", ["llama", "llama-tied", "gpt2"])
@@ -86,8 +132,6 @@ def test_the_file_is_what_peft_would_have_written(family: str, tmp_path: Path) -
     written, known = (json.loads((f / "adapter_config.json").read_text()) for f in (mine, other))
     shared = set(written) - {"base_model_name_or_path"}
     assert shared <= set(known), "a key that PEFT does not know"
-    if family in EXPERTS:
-        shared -= {"rank_pattern", "alpha_pattern"}  # PEFT adds patterns for experts that match nothing here
     assert described_by(written, shared) == described_by(known, shared)
     text = (mine / "adapter_config.json").read_text()
     assert text == json.dumps(written, indent=2, sort_keys=True)

@@ -9,6 +9,7 @@ from torch import Tensor
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
 COPY = ".base_layer.weight"  # PEFT adds the base's own weight of an output head that is a target
 MAX_RANK = 4096
+MAX_STACKED = MAX_RANK << 10  # the ranks of all experts of a stack lie side by side
 
 
 def fault(tensors: Mapping[str, Tensor], described: Mapping[str, Any]) -> str | None:
@@ -38,8 +39,11 @@ def _layer_fault(layer: str, tensors: Mapping[str, Tensor], described: Mapping[s
         if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16, torch.float64):
             return f"`{layer}{end}` holds {str(tensor.dtype).removeprefix('torch.')}; numbers with a point are expected"
     rank, other = tensors[layer + DOWN].shape[0], tensors[layer + UP].shape[1]
-    if rank != other or rank > MAX_RANK:
-        return f"`{layer}`: A has rank {rank} and B has rank {other}; they must be equal and at most {MAX_RANK}"
-    if not described.get("rank_pattern") and rank != described.get("r", 8):
-        return f"`{layer}` has rank {rank}, but `r` is {described.get('r', 8)}"
+    stacked = bool(described.get("target_parameters"))
+    largest = MAX_STACKED if stacked else MAX_RANK
+    if rank != other or rank > largest:
+        return f"`{layer}`: A has rank {rank} and B has rank {other}; they must be equal and at most {largest}"
+    known = described.get("r", 8)
+    if not described.get("rank_pattern") and (rank % known if stacked else rank != known):
+        return f"`{layer}` has rank {rank}, but `r` is {known}"
     return None

@@ -34,6 +34,7 @@ class LoRAFile(BaseModel):
     lora_dropout: float = Field(0.0, ge=0, lt=1)
     target_modules: Names | Short | None = None
     exclude_modules: Names | Short | None = None
+    target_parameters: Names | None = None
     layers_to_transform: list[int] | int | None = None
     layers_pattern: list[Short] | Short | None = None
     rank_pattern: dict[Short, Rank] | None = Field(default_factory=dict, max_length=20_000)
@@ -46,7 +47,7 @@ class LoRAFile(BaseModel):
 # Keys of PEFT 0.21 that are not above. What is not even here may change the numbers in a way that we cannot know.
 _KNOWN = {
     "task_type", "base_model_name_or_path", "revision", "inference_mode", "peft_version", "auto_mapping",
-    "modules_to_save", "init_lora_weights", "use_dora", "lora_bias", "layer_replication", "target_parameters",
+    "modules_to_save", "init_lora_weights", "use_dora", "lora_bias", "layer_replication",
     "trainable_token_indices", "ensure_weight_tying", "loftq_config", "eva_config", "corda_config", "megatron_config",
     "megatron_core", "lora_ga_config", "velora_config", "alora_invocation_tokens", "use_qalora", "qalora_group_size",
     "monteclora_config", "use_bdlora", "arrow_config", "kasa_config", "runtime_config",

@@ -1,6 +1,6 @@
 """Find modules of a finished tree by name, replace them, and take the replacements out again."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
@@ -8,6 +8,7 @@ from torch import nn
 
 from tunesmith.core.errors import UserError, near
 from tunesmith.core.layers import is_linear_map
+from tunesmith.methods.experts import owner, stacks
 
 Value = TypeVar("Value")
 Targets = str | tuple[str, ...]
@@ -30,20 +31,32 @@ def by_pattern(name: str, table: Mapping[str, Value], default: Value) -> Value:
     return found
 
 
-def find_linear(network: nn.Module, targets: Targets) -> dict[str, nn.Module]:
-    """-> name: linear map, in the order of the tree. Raises UserError when a pattern matches none of them."""
-    linear = {name: module for name, module in network.named_modules() if is_linear_map(module)}
+def find_targets(network: nn.Module, targets: Targets) -> dict[str, nn.Module | nn.Parameter]:
+    """-> name: linear map, or name: stacked weight; a pattern that means a module means the stacks in it too.
+
+    Raises UserError when a pattern matches none of them.
+    """
+    known: dict[str, nn.Module | nn.Parameter] = {**linear_maps(network), **stacks(network)}
     if targets == ALL_LINEAR:
         head = _output_head(network)
-        return {name: module for name, module in linear.items() if module is not head}
+        return {name: found for name, found in known.items() if found is not head}
     patterns = (targets,) if isinstance(targets, str) else targets
     for pattern in patterns:
-        if not any(matches(name, pattern) for name in linear):
-            raise UserError(_no_match(pattern, network, linear))
-    return {name: module for name, module in linear.items() if any(matches(name, p) for p in patterns)}
+        if not any(_means(name, found, pattern) for name, found in known.items()):
+            raise UserError(_no_match(pattern, network, known))
+    return {name: found for name, found in known.items() if any(_means(name, found, p) for p in patterns)}
 
 
-def refuse_unmatched(patterns: Mapping[str, Value], names: Mapping[str, nn.Module], key: str) -> None:
+def linear_maps(network: nn.Module) -> dict[str, nn.Module]:
+    """-> name: linear map, in the order of the tree."""
+    return {name: module for name, module in network.named_modules() if is_linear_map(module)}
+
+
+def _means(name: str, found: nn.Module | nn.Parameter, pattern: str) -> bool:
+    return matches(name, pattern) or (isinstance(found, nn.Parameter) and matches(owner(name), pattern))
+
+
+def refuse_unmatched(patterns: Mapping[str, Value], names: Iterable[str], key: str) -> None:
     """A per-pattern setting that reaches no target would be ignored in silence: refuse it."""
     for pattern in patterns:
         if not any(matches(name, pattern) for name in names):
@@ -73,12 +86,12 @@ def _output_head(network: nn.Module) -> nn.Module | None:
     return getter() if callable(getter) else None
 
 
-def _no_match(pattern: str, network: nn.Module, linear: Mapping[str, nn.Module]) -> str:
+def _no_match(pattern: str, network: nn.Module, known: Iterable[str]) -> str:
     others = [name for name, _ in network.named_modules() if name and matches(name, pattern)]
     if others:
         kind = type(network.get_submodule(others[0])).__name__
         return f"method.targets: `{pattern}` matches {others[0]}, which is a {kind} and not a linear layer"
-    ends = dict.fromkeys(name.rsplit(".", 1)[-1] for name in linear)
+    ends = dict.fromkeys(name.rsplit(".", 1)[-1] for name in known)
     return f"method.targets: `{pattern}` matches no layer{near(pattern, ends)}; linear layers here: {', '.join(ends)}"
 
 

@@ -18,8 +18,18 @@ from torch import Tensor, nn
 from tunesmith.core.config import Config
 from tunesmith.core.errors import UserError
 from tunesmith.core.layers import is_dense, is_transposed, sizes, weight_of
-from tunesmith.methods.inject import Targets, by_pattern, find_linear, refuse_unmatched, wrap, wrapped
-from tunesmith.methods.peft_names import FILE, first_match, targeted
+from tunesmith.methods.experts import StackLayer, StackUpdate, is_transposed_stack, stored_names, wrap_stacks
+from tunesmith.methods.inject import (
+    ALL_LINEAR,
+    Targets,
+    by_pattern,
+    find_targets,
+    matches,
+    refuse_unmatched,
+    wrap,
+    wrapped,
+)
+from tunesmith.methods.peft_names import FILE, described_targets, first_match, targeted
 from tunesmith.methods.tied import untie
 
 
@@ -34,7 +44,8 @@ class LoRA(Config):
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of inputs of the update that are dropped in training."""
     targets: Targets = "all-linear"
-    """Layers by the end of their name or by a pattern, or `all-linear`: every linear layer but the output head.
+    """Layers by the end of their name or by a pattern, or `all-linear`: every linear layer but the output head, the
+    stacked experts of a mixture and their routers included; both halves of `gate_up_proj` then have the rank.
     Attention and feed-forward together learn more and forget less than attention alone at equal size."""
     rank_stabilized: bool = False
     """Divide alpha by the square root of the rank: for ranks of 64 and more."""
@@ -53,15 +64,17 @@ class LoRA(Config):
 
     def attach(self, network: nn.Module) -> None:
         """Replace each target by a layer that adds a trainable update to it. Raises UserError without a target."""
-        found = find_linear(network, self.targets)
+        found = find_targets(network, self.targets)
         refuse_unmatched(self.ranks, found, "method.ranks")
         refuse_unmatched(self.alphas, found, "method.alphas")
-        wrap(network, found, self._layer)
+        updates = {n: self._stack_update(network, n, p) for n, p in found.items() if isinstance(p, nn.Parameter)}
+        wrap(network, {name: m for name, m in found.items() if isinstance(m, nn.Module)}, self._layer)
+        wrap_stacks(network, updates)
 
     def detach(self, network: nn.Module) -> None:
         """Take every update out again: the tree is as it was before `attach`."""
-        for name, layer in wrapped(network, LoRALayer):
-            network.set_submodule(name, layer.base)
+        for name, base in _bases(network).items():
+            network.set_submodule(name, base)
 
     def merge(self, network: nn.Module) -> None:
         """Add every update to its base weight and take the layers out: all of them, or an error and no change.
@@ -79,30 +92,35 @@ class LoRA(Config):
         for name, layer in layers.items():
             untie(network, layer.base)
             network.set_submodule(name, layer.merged())
+        for name, stack in wrapped(network, StackLayer):
+            network.set_submodule(name, stack.merged())
 
     def stored(self, network: nn.Module) -> dict[str, Tensor]:
         """-> what a file must hold, by PEFT's names below `base_model.model.`."""
+        layers: dict[str, LoRALayer | StackUpdate] = dict(wrapped(network, LoRALayer))
+        for name, stack in wrapped(network, StackLayer):
+            layers |= stored_names(name, stack)
         tensors: dict[str, Tensor] = {}
-        for name, layer in wrapped(network, LoRALayer):
+        for name, layer in layers.items():
             tensors[f"{name}.lora_A.weight"] = layer.down
             tensors[f"{name}.lora_B.weight"] = layer.up
         return tensors
 
     def described(self, network: nn.Module) -> dict[str, Any]:
         """-> the keys of PEFT's `adapter_config.json` that belong to this method."""
-        layers = dict(wrapped(network, LoRALayer))
-        ends = {name.rsplit(".", 1)[-1] for name in layers}
-        plain = {n for n, m in network.named_modules() if n.rsplit(".", 1)[-1] in ends and n not in layers}
+        layers, stacked = dict(wrapped(network, LoRALayer)), dict[str, StackUpdate]()
+        for name, stack in wrapped(network, StackLayer):
+            stacked |= {f"{name}.{own}": update for own, update in stack.by_name().items()}
+        every: dict[str, LoRALayer | StackUpdate] = {**layers, **stacked}
         return {
             "peft_type": "LORA",
             "r": self.rank,
             "lora_alpha": self.alpha if self.alpha % 1 else int(self.alpha),
             "lora_dropout": self.dropout,
-            # Short names where they mean the same layers, full names where only some of them were chosen.
-            "target_modules": sorted(layers if plain else ends),
+            **described_targets(network, _bases(network), list(every)),
             "use_rslora": self.rank_stabilized,
-            "rank_pattern": {n: layer.rank for n, layer in layers.items() if layer.rank != self.rank},
-            "alpha_pattern": {n: layer.alpha for n, layer in layers.items() if layer.alpha != self.alpha},
+            "rank_pattern": {n: layer.rank for n, layer in every.items() if layer.rank != self.rank},
+            "alpha_pattern": {n: layer.alpha for n, layer in every.items() if layer.alpha != self.alpha},
             "fan_in_fan_out": any(is_transposed(layer.base) for layer in layers.values()),
         }
 
@@ -122,8 +140,8 @@ class LoRA(Config):
             dropout=described.get("lora_dropout", 0.0),
             targets=tuple(names),
             rank_stabilized=described.get("use_rslora", False),
-            ranks={name: first_match(name, ranks, rank, "rank_pattern") for name in names} if ranks else {},
-            alphas={name: first_match(name, alphas, alpha, "alpha_pattern") for name in names} if alphas else {},
+            ranks={n: first_match(key, ranks, rank, "rank_pattern") for n, key in names.items()} if ranks else {},
+            alphas={n: first_match(key, alphas, alpha, "alpha_pattern") for n, key in names.items()} if alphas else {},
         )
 
     def _layer(self, name: str, base: nn.Module) -> "LoRALayer":
@@ -133,13 +151,39 @@ class LoRA(Config):
             raise UserError(
                 f"method.rank: {rank} is larger than the layer {name} ({sizes(base)[0]} by {sizes(base)[1]})"
             )
-        scale = alpha / (math.sqrt(rank) if self.rank_stabilized else rank)
-        return LoRALayer(base, rank, alpha, scale=scale, dropout=self.dropout)
+        return LoRALayer(base, rank, alpha, scale=self._scale(rank, alpha), dropout=self.dropout)
 
+    def _stack_update(self, network: nn.Module, name: str, weight: Tensor) -> StackUpdate:
+        if self.dropout:
+            raise UserError(
+                f"method.dropout: must be 0 over the stacked weight {name}, whose module takes no other input for the "
+                "update; or name the linear layers alone in method.targets"
+            )
+        rank = by_pattern(name, self.ranks, self.rank)
+        alpha = by_pattern(name, self.alphas, self.alpha)
+        if weight.ndim == 3 and rank > min(weight.shape[1:]):
+            raise UserError(f"method.rank: {rank} is larger than each expert of {name} ({tuple(weight.shape)})")
+        chosen = any(matches(name, pattern) for pattern in (*self.ranks, *self.alphas))
+        if self.targets == ALL_LINEAR and weight.ndim == 3 and name.endswith(TWO_IN_ONE) and not chosen:
+            rank, alpha = 2 * rank, 2 * alpha
+        transposed = is_transposed_stack(network, name)
+        return StackUpdate(weight, rank, alpha, scale=self._scale(rank, alpha), transposed=transposed)
+
+    def _scale(self, rank: int, alpha: float) -> float:
+        return alpha / (math.sqrt(rank) if self.rank_stabilized else rank)
+
+
+def _bases(network: nn.Module) -> dict[str, nn.Module]:
+    """-> name of what stands in the tree: what it wraps."""
+    layers = {name: layer.base for name, layer in wrapped(network, LoRALayer)}
+    return layers | {name: stack.base for name, stack in wrapped(network, StackLayer)}
+
+
+TWO_IN_ONE = ".gate_up_proj"  # two linear maps in one: they share A, so it gets the rank of both, as in PEFT
 
 # Keys of PEFT that change what the tensors mean, and the values with which they change nothing.
 _VARIANTS = (
-    "use_dora", "lora_bias", "modules_to_save", "target_parameters", "trainable_token_indices", "layer_replication",
+    "use_dora", "lora_bias", "modules_to_save", "trainable_token_indices", "layer_replication",
     "use_qalora", "alora_invocation_tokens", "arrow_config", "monteclora_config", "use_bdlora", "kasa_config",
     "velora_config", "megatron_config",
 )  # fmt: skip

@@ -1,7 +1,8 @@
 """Which layers PEFT's `adapter_config.json` means: its rules for names and patterns, with a bound on patterns.
 
 A list of targets holds full names or ends of names; a string is a regular expression over the full name. In tables of
-ranks and alphas the first pattern that matches the end of a name counts. https://github.com/huggingface/peft
+ranks and alphas the first pattern that matches the end of a name counts. `target_parameters` holds names of parameters
+or ends of them: stacked weights, and the weights of linear layers. https://github.com/huggingface/peft
 """
 
 import re
@@ -12,21 +13,33 @@ from torch import nn
 
 from tunesmith.core.errors import UserError, near
 from tunesmith.core.layers import is_linear_map
-from tunesmith.methods.inject import ALL_LINEAR, find_linear
+from tunesmith.methods.experts import owner, stacks
+from tunesmith.methods.inject import ALL_LINEAR, find_targets
 
 FILE = "adapter_config.json"
 MAX_REPEATS = 5  # of one pattern: the time of a match grows with the length of a name to this power
 Value = TypeVar("Value")
 
 
-def targeted(network: nn.Module, described: Mapping[str, Any]) -> list[str]:
-    """-> the full names of the layers that the file means, in the order of the tree. Raises UserError."""
+def targeted(network: nn.Module, described: Mapping[str, Any]) -> dict[str, str]:
+    """-> the full names of the layers and stacked weights that the file means: the names that its patterns match.
+
+    Raises UserError for what the network has not and for what cannot be adapted.
+    """
+    parameters = described.get("target_parameters") or []
+    if parameters and not described.get("target_modules"):
+        return _parameters(network, parameters)
+    return {name: name for name in _modules(network, described)} | _parameters(network, parameters)
+
+
+def _modules(network: nn.Module, described: Mapping[str, Any]) -> list[str]:
     targets = described.get("target_modules")
     if not targets:
         raise UserError(f"{FILE}: `target_modules` is missing; write which layers the adapter changes")
     excluded = described.get("exclude_modules") or []
     if isinstance(targets, str) and targets.lower() == ALL_LINEAR:
-        names = [name for name in find_linear(network, ALL_LINEAR) if not _meant(name, excluded, "exclude_modules")]
+        linear = [name for name, found in find_targets(network, ALL_LINEAR).items() if isinstance(found, nn.Module)]
+        names = [name for name in linear if not _meant(name, excluded, "exclude_modules")]
     else:
         names = [
             name
@@ -45,6 +58,74 @@ def targeted(network: nn.Module, described: Mapping[str, Any]) -> list[str]:
             kind = type(module).__name__
             raise UserError(f"{FILE}: `target_modules` means {name}, a {kind}; only linear layers are supported")
     return names
+
+
+def _parameters(network: nn.Module, wanted: list[str]) -> dict[str, str]:
+    """-> name of a stacked weight, or of a linear layer: the name of the parameter."""
+    known, found = stacks(network), {}
+    for name, _ in network.named_parameters(remove_duplicate=False):
+        if not _meant(name, wanted, "target_parameters"):
+            continue
+        layer = network.get_submodule(owner(name))
+        if name in known:
+            found[name] = name
+        elif isinstance(layer, nn.Linear) and name.endswith(".weight"):
+            found[owner(name)] = name
+        else:
+            kind = type(layer).__name__
+            raise UserError(f"{FILE}: `target_parameters` means {name} of a {kind}; only stacked experts and linear "
+                            "layers are supported")  # fmt: skip
+    if wanted and not found:
+        ends = {name.rpartition(".")[2] for name in known}
+        raise UserError(
+            f"{FILE}: `target_parameters` ({wanted[0]}, ...) matches none of this base{near(wanted[0], ends)}"
+        )
+    return found
+
+
+def described_targets(network: nn.Module, wrapped: Mapping[str, nn.Module], targets: list[str]) -> dict[str, list[str]]:
+    """-> `target_modules`, and `target_parameters` where it is needed, for the file.
+
+    `wrapped`: name of what stands in the tree for a target or its module: the module that it wraps.
+    Short names where they mean the same targets, full names where only some of them were chosen.
+    """
+    mixture = bool(stacks(network))
+    modules = [name for name in targets if name in wrapped and not (mixture and _renamed(name))]
+    parameters = [name if name not in wrapped else name + ".weight" for name in targets if name not in modules]
+    ends = {name.rpartition(".")[2] for name in modules}
+    others = {name for name, _ in network.named_modules() if name.rpartition(".")[2] in ends and name not in modules}
+    described = {"target_modules": sorted(modules if others else ends)}
+    if parameters:
+        described["target_parameters"] = sorted(_shortest(parameters, _parameter_names(network, wrapped)))
+    return described
+
+
+# PEFT takes these ends of names for the layers that older transformers had in the place of a mixture's stacked weights.
+_OLD_NAMES = {"gate", "w1", "w2", "w3", "gate_proj", "up_proj", "down_proj"}
+
+
+def _renamed(name: str) -> bool:
+    return name.rpartition(".")[2] in _OLD_NAMES
+
+
+def _parameter_names(network: nn.Module, wrapped: Mapping[str, nn.Module]) -> list[str]:
+    """-> the names that the parameters have in the base."""
+    inside = tuple(name + "." for name in wrapped)
+    names = [name for name, _ in network.named_parameters(remove_duplicate=False) if not name.startswith(inside)]
+    return names + [f"{name}.{own}" for name, base in wrapped.items() for own, _ in base.named_parameters()]
+
+
+def _shortest(targets: list[str], names: list[str]) -> set[str]:
+    """-> for each target its last word, its last two, or all of it: the first that means nothing but targets."""
+    meant = set(targets)
+    others = [name for name in names if name not in meant]
+    taken = {end for name in others for end in _ends(name)}
+    return {next((end for end in _ends(name) if end not in taken), name) for name in targets}
+
+
+def _ends(name: str) -> list[str]:
+    words = name.split(".")
+    return [words[-1], ".".join(words[-2:])]
 
 
 def first_match(name: str, table: Mapping[str, Value], default: Value, key: str) -> Value:
