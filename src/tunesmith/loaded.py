@@ -39,6 +39,7 @@ from tunesmith.recipe import Recipe
 Turn = Mapping[str, str]  # {"role": ..., "content": ...}
 Prompt = str | Sequence[Turn]
 Side = Literal["on", "off"]
+Asked = Literal["auto", "float32", "bfloat16"]
 AT_ONCE = 8  # prompts that are answered side by side
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -140,22 +141,25 @@ class Loaded:
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
 
 
-def load(place: str | Path, *, base: str | None = None, say: Say | None = None) -> Loaded:
+def load(
+    place: str | Path, *, base: str | None = None, precision: Asked | None = None, say: Say | None = None
+) -> Loaded:
     """The run in the folder `place`, an adapter's folder, or a base by its name or path.
 
-    `base`: what an adapter belongs to, when it lies elsewhere now. `say` hears what takes long. Raises UserError when
-    there is nothing to use: no such thing, a run that did not end well, an adapter of another base.
+    `base`: what an adapter belongs to, when it lies elsewhere now. `precision`: None for the run's own, or for the one
+    that is fast here. `say` hears what takes long. Raises UserError when there is nothing to use: no such thing, a run
+    that did not end well, an adapter of another base.
     """
     folder, say = Path(place), say or _silent
     if (folder / RECIPE).is_file():
-        return _of_run(folder, base, say)
+        return _of_run(folder, base, _dtype(folder, precision), say)
     if (folder / ADAPTER).is_file() and not (folder / "config.json").is_file():
-        opened = load_base(base or base_of(folder), dtype=_dtype(None), say=say)
+        opened = load_base(base or base_of(folder), dtype=_dtype(None, precision), say=say)
         return _tuned(opened, folder, Data(train="prompt"))
     if base is not None:
         raise UserError(f"{place}: neither a run nor an adapter, so that no base belongs to it")
     resolve(str(place), allow_download=None, say=say)  # refuses before the machine is measured
-    return _whole(load_base(str(place), dtype=_dtype(None), say=say), "base", Data(train="prompt"))
+    return _whole(load_base(str(place), dtype=_dtype(None, precision), say=say), "base", Data(train="prompt"))
 
 
 def finished_run(folder: Path) -> tuple[Recipe, Path]:
@@ -179,16 +183,16 @@ def base_of(adapter: Path) -> str:
     return found
 
 
-def _of_run(folder: Path, base: str | None, say: Say) -> Loaded:
+def _of_run(folder: Path, base: str | None, dtype: torch.dtype, say: Say) -> Loaded:
     recipe, artifact = finished_run(folder)
     name, allowed = base or recipe.base, recipe.allow_download or None
     if recipe.method.kind != "full":
-        opened = load_base(name, dtype=_dtype(folder), allow_download=allowed, say=say)
+        opened = load_base(name, dtype=dtype, allow_download=allowed, say=say)
         return _tuned(opened, artifact, recipe.data)
-    whole = load_place(Place(str(folder), artifact), dtype=_dtype(folder), cache=default_cache(), say=say)
+    whole = load_place(Place(str(folder), artifact), dtype=dtype, cache=default_cache(), say=say)
 
     def original() -> Any:
-        network = load_base(name, dtype=_dtype(folder), allow_download=allowed, say=say).network
+        network = load_base(name, dtype=dtype, allow_download=allowed, say=say).network
         return network.to(whole.network.device)
 
     return _whole(whole, "model", recipe.data, original)
@@ -209,12 +213,11 @@ def _whole(
     return Loaded(network, base.tokenizer, base.name, base.context, kind, encoder, original)
 
 
-def _dtype(run: Path | None) -> torch.dtype:
-    """The precision of the run, or the one that is fast here."""
-    if run is not None and (run / CHOICES).is_file():
+def _dtype(run: Path | None, asked: Asked | None) -> torch.dtype:
+    if asked is None and run is not None and (run / CHOICES).is_file():
         kept = json.loads((run / CHOICES).read_text(encoding="utf-8"))
         return _DTYPES[kept["train.precision"]["value"]]
-    return choose("auto", torch.device("cuda" if torch.cuda.is_available() else "cpu")).dtype
+    return choose(asked or "auto", torch.device("cuda" if torch.cuda.is_available() else "cpu")).dtype
 
 
 def _messages(prompt: Prompt) -> tuple[Message, ...]:

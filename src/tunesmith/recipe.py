@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
 from tunesmith.core.config import Config
@@ -59,8 +59,13 @@ class Recipe(Config):
 
     @field_validator("method", "objective", mode="before")
     @classmethod
-    def _part_by_kind(cls, value: object) -> object:
-        return {"kind": value} if isinstance(value, str) else value
+    def _part_by_kind(cls, value: object, info: ValidationInfo) -> object:
+        """A text is the kind; values without one are the default's."""
+        if isinstance(value, str):
+            return {"kind": value}
+        if isinstance(value, dict) and "kind" not in value:
+            return {"kind": "lora" if info.field_name == "method" else "sft"} | value
+        return value
 
     @property
     def fingerprint(self) -> str:
@@ -178,7 +183,7 @@ def _explained(error: ErrorDetails) -> str:
     key = ".".join(_without_tags(place))
     if error["type"] == "extra_forbidden":
         fields = _fields_at(place[:-1])
-        where = ".".join(_without_tags(place[:-1])) or "a recipe"
+        where = METHODS[place[1]].__name__ if place[1:2] and place[1] in METHODS else ".".join(place[:-1]) or "a recipe"
         return f"{key}: not a field of {where}{near(place[-1], fields)}"
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         return f"{key}.kind: {error['msg'][0].lower()}{error['msg'][1:]}"

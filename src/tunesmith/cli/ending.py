@@ -2,15 +2,15 @@
 
 import shlex
 import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tunesmith.report.document import RunResult
 
-to_stderr: Callable[[str], None] = partial(print, file=sys.stderr, flush=True)
+
+def to_stderr(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
 
 
 def print_ending(folder: Path, result: "RunResult") -> None:

@@ -104,7 +104,7 @@ def _with_system(text: str, system: str | None) -> "Prompt":
 
 
 def _read(source: Path, system: str | None) -> list["Prompt"]:
-    from tunesmith.core.errors import UserError, near
+    from tunesmith.core.errors import UserError
     from tunesmith.data.rows import read_rows
 
     found: list[Prompt] = []
@@ -115,7 +115,9 @@ def _read(source: Path, system: str | None) -> list["Prompt"]:
         elif isinstance(text, str) and text.strip():
             found.append(_with_system(text, row.values.get("system") or system))
         else:
-            raise UserError(f"{row.place}: needs a text `prompt` or a list `messages`{near('prompt', row.values)}")
+            raise UserError(
+                f"{row.place}: needs a text `prompt` or a list `messages`, and has {', '.join(map(repr, row.values))}"
+            )
     return found
 
 

@@ -17,7 +17,7 @@ from tunesmith.data.formats import forms, label_names, recognised
 from tunesmith.data.forms import Form, Labelled
 from tunesmith.data.hub import looks_like_hub, read_hub
 from tunesmith.data.rows import Row, fingerprint, read_rows
-from tunesmith.data.split import Parts, limited, parted, refuse_equal, shared
+from tunesmith.data.split import Parts, limited, parted, refuse_equal, refuse_identical, shared
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -46,12 +46,15 @@ class _Found:
 
     rows: dict[str, list[Row]]
     split: list[Row]  # those of data.train, whatever their part
+    kind: str
+    labels: tuple[str, ...]
+    typed: dict[int, Form]  # by the id of the row
     facts: dict[str, Any] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
 
     @property
-    def all(self) -> list[Row]:
-        return [row for rows in self.rows.values() for row in rows]
+    def count(self) -> int:
+        return sum(map(len, self.rows.values()))
 
 
 def prepare(
@@ -59,15 +62,14 @@ def prepare(
 ) -> Prepared:
     """-> the examples of each part. `context`: the most tokens that the model reads. UserError names file and row."""
     found = gather(config, allow_download)
-    kind = recognised(config, found.all)
-    found.said.append(f"{', '.join(config.sources)}: {len(found.all)} rows of {kind}")
-    labels = label_names(config, found.split) if kind == "labelled" else ()
+    kind, labels = found.kind, found.labels
+    found.said.append(f"{', '.join(config.sources)}: {found.count} rows of {kind}")
     encoder = Encoder(config, tokenizer, context)
     examples: dict[str, list[Example]] = {}
     items: dict[str, list[Item]] = {}
     counts: dict[str, Counter[str]] = {}
     for part, rows in found.rows.items():
-        typed = forms(config, kind, rows, labels)
+        typed = [found.typed[id(row)] for row in rows]
         examples[part], items[part] = _encoded(encoder, typed, ask=part != "train")
         counts[part] = Counter(form.label for form in typed if isinstance(form, Labelled))
         if rows and not examples[part]:
@@ -95,8 +97,15 @@ def gather(config: Data, allow_download: bool) -> _Found:
         name: _read(path, name, allow_download) for name in ("validation", "test") if (path := getattr(config, name))
     }
     rows = limited(read, config.limit)
+    refuse_identical(rows)
+    # A row that cannot be is named before anything is said about the rows as a whole.
+    every = [row for some in (rows, *own.values()) for row in some]
+    kind = recognised(config, every)
+    labels = label_names(config, rows) if kind == "labelled" else ()
+    typed = {id(row): form for row, form in zip(every, forms(config, kind, every, labels), strict=True)}
     parts = parted(rows, _fractions(config, own), config.near_duplicates)
-    found = _Found({"train": parts.train, "validation": parts.validation, "test": parts.test} | own, rows)
+    by_part = {"train": parts.train, "validation": parts.validation, "test": parts.test} | own
+    found = _Found(by_part, rows, kind, labels, typed)
     files = (*config.sources, *(path for path in (config.validation, config.test) if path))
     found.facts["files"] = {name: fingerprint(name) if Path(name).exists() else None for name in files}
     found.facts["rows_read"] = len(read) + sum(map(len, own.values()))

@@ -26,10 +26,9 @@ def parted(rows: Sequence[Row], fractions: tuple[float, float, float], overlap: 
 
     A part that is asked for is never empty; UserError when there are too few distinct rows for that.
     """
+    refuse_identical(rows)
     group = groups([row.values for row in rows], overlap)
     exact = repeats(row.digest for row in rows)
-    if len(rows) > 1 and exact == len(rows) - 1:
-        raise UserError(f"{rows[0].file}: all {len(rows)} rows are the same; there is nothing to learn")
     least: dict[int, str] = {}
     for row, number in zip(rows, group, strict=True):
         least[number] = min(least.get(number, row.digest), row.digest)
@@ -62,6 +61,12 @@ def _places(digests: list[str], fractions: tuple[float, float, float], file: str
 
 def _share(digest: str) -> float:
     return int(digest[:16], 16) / _WHOLE
+
+
+def refuse_identical(rows: Sequence[Row]) -> None:
+    """UserError when there is but one row, many times."""
+    if len(rows) > 1 and len({row.digest for row in rows}) == 1:
+        raise UserError(f"{rows[0].file}: all {len(rows)} rows are the same; there is nothing to learn")
 
 
 def refuse_equal(train: Sequence[Row], other: Sequence[Row], name: str) -> None:
