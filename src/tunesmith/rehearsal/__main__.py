@@ -1,0 +1,203 @@
+"""A run in small: its real parts in a process of its own, in their order; what they hold and how long they take.
+
+`python -m tunesmith.rehearsal` reads {"recipe", "scratch"} as JSON and writes a line of JSON for each sentence, each
+stage, and in the end what it measured or why it could not.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from tunesmith.artifact import save
+from tunesmith.core.errors import RunFailed, UserError
+from tunesmith.core.files import make_folder
+from tunesmith.core.order import steps_per_epoch
+from tunesmith.models.language import CausalLM
+from tunesmith.opening import Opened, Source, open_base, open_source
+from tunesmith.proof import Proof
+from tunesmith.recipe import Recipe, make_recipe
+from tunesmith.rehearsal.excerpt import Calendar, Outline, outline
+from tunesmith.rehearsal.measured import STAGES, Measured, forget_peak, free_memory, most_held, resident
+from tunesmith.rehearsal.questions import Asked, ask_a_little
+from tunesmith.rehearsal.training import (
+    Rehearsed,
+    TimedOptimizer,
+    kept_when_reading,
+    optimizer_of,
+    train_a_little,
+    validate_a_little,
+)
+from tunesmith.report.numbers import size
+from tunesmith.stages import probe
+from tunesmith.train import randomness
+from tunesmith.train.checkpoint import Checkpoints, Snapshot
+from tunesmith.train.progress import Progress
+from tunesmith.train.step import out_of_memory
+
+KERNELS = 1.0e9  # bytes: what the kernels that oneDNN keeps were seen to reach and not to pass
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+@dataclass(slots=True)
+class Clock:
+    """Tells each stage, times it, and notes the memory held until its end."""
+
+    tell: Tell
+    device: torch.device
+    seconds: dict[str, float] = field(default_factory=dict)
+    held: dict[str, int] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        assert name in STAGES, name
+        self.tell({"stage": name})
+        forget_peak(self.device)
+        begin = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - begin
+        self.held[name] = most_held(self.device)
+
+    def say(self, sentence: str) -> None:
+        self.tell({"say": sentence})
+
+
+def rehearse(recipe: Recipe, scratch: Path, clock: Clock) -> Measured:
+    """Play the run of `recipe` in small; what it writes goes below `scratch`. Raises what the run would raise."""
+    with clock.stage("data"):
+        source = open_source(recipe, clock.say)
+    free = _refuse_too_large(source, clock.device)
+    for sentence in source.prepared.said:
+        clock.say(sentence)
+    with clock.stage("load"):
+        opened = open_base(source, None, clock.say)
+    for key, choice in opened.choices.items():
+        clock.say(f"{key} = {choice['value']}: {choice['reason']}")
+    fresh = most_held(torch.device("cpu"))
+    with clock.stage("attach"):
+        model = CausalLM(opened.base.network)
+        torch.manual_seed(opened.recipe.train.seed)
+        opened.recipe.method.attach(opened.base.network)
+        Proof.begin(opened.base.network, opened.base.folder, probe(opened))
+    return _played(opened, model, scratch, clock).model_copy(update={"fresh": fresh, "free": free})
+
+
+def _played(opened: Opened, model: CausalLM, scratch: Path, clock: Clock) -> Measured:
+    config, prepared = opened.recipe.train, opened.prepared
+    steps = config.steps(steps_per_epoch(len(prepared.train), config.batch_size))
+    run = outline(prepared.train, config, steps, opened.tokens_per_pass)
+    calendar = Calendar.of(config, steps, bool(prepared.validation))
+    optimizer = optimizer_of(opened, {name: p for name, p in model.named_parameters() if p.requires_grad})
+    with clock.stage("training"):
+        trained = train_a_little(opened, model, optimizer, run)
+    if trained.limit is not None:
+        clock.say(f"passes did not fit the memory; at most {trained.limit} tokens a pass")
+    with clock.stage("validation"):
+        reading = kept_when_reading(opened, model)
+        validation = validate_a_little(opened, model)
+    with clock.stage("checkpoints"):
+        checkpoint = _save_checkpoint(opened, optimizer, model, scratch)
+    with clock.stage("artifact"):
+        artifact = save(scratch, opened).described.bytes
+    beside = resident()
+    with clock.stage("proof"):
+        Proof.begin(opened.base.network, opened.base.folder, probe(opened))  # its end looks at the same once more
+    with clock.stage("evaluation"):
+        measured = opened.recipe.evaluate.enabled and prepared.test
+        asked = ask_a_little(opened, model) if measured else Asked(0.0, 0.0)
+    taken, rows = clock.seconds, prepared.validation
+    validations = -(-sum(map(len, rows)) // opened.tokens_per_pass)
+    return Measured(
+        steps=steps,
+        tokens=run.tokens,
+        tokens_per_pass=opened.tokens_per_pass,
+        seconds={
+            "opening": taken["start"] + taken["data"] + taken["load"] + taken["attach"],
+            "training": trained.seconds,
+            "validation": validation * calendar.validations,
+            "checkpoints": taken["checkpoints"] * calendar.saves,
+            "artifact": taken["artifact"],
+            "proof": taken["proof"] + taken["start"] + taken["load"],  # a fresh process starts and loads as this one
+            "scoring": asked.scoring,
+            "answers": asked.answers,
+        },
+        held=with_kernels(clock.held, run, trained, reading, validations + asked.passes - asked.tried),
+        beside=beside,
+        fresh=0,
+        free=0,
+        checkpoint=checkpoint,
+        kept=calendar.kept,
+        artifact=artifact,
+    )
+
+
+def with_kernels(
+    held: Mapping[str, int], run: Outline, trained: Rehearsed, reading: float, more_passes: int
+) -> dict[str, int]:
+    """-> `held`, with what is kept for lengths that the run will meet and the rehearsal has not."""
+    room = KERNELS - trained.kept * trained.lengths  # those are in `held`
+    training = min(max(0.0, room), trained.kept * max(0, run.lengths - trained.lengths))
+    scoring = min(max(0.0, room), training + reading * max(0, more_passes))
+    before = ("data", "load", "attach")
+    more = {"training": training, "evaluation": scoring} | dict.fromkeys(before, 0.0)
+    return {stage: round(most + more.get(stage, training)) for stage, most in held.items()}
+
+
+def _save_checkpoint(opened: Opened, optimizer: TimedOptimizer, model: CausalLM, scratch: Path) -> int:
+    """-> bytes of one checkpoint."""
+    checkpoints = Checkpoints(scratch / "checkpoints", {}, keep=opened.recipe.train.keep_checkpoints)
+    make_folder(checkpoints.folder)
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    rng = randomness.capture(opened.device)
+    path = checkpoints.save(Snapshot(parameters, optimizer.state(), rng, Progress(step=1)))
+    return sum(file.stat().st_size for file in path.iterdir())
+
+
+def _refuse_too_large(source: Source, device: torch.device) -> int:
+    """-> free memory. A base whose files alone are larger is not even opened: the machine would stand still."""
+    path, free = source.place.path, free_memory(device)
+    weights = path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.glob("*.safetensors"))
+    if weights > free:
+        raise UserError(
+            f"base: the weights of {source.place.name} are {size(weights)}, and {size(free)} of memory are free; "
+            "take a smaller base"
+        )
+    return free
+
+
+def _main() -> None:
+    # What libraries print must not stand between our lines.
+    lines = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    sys.stdout = sys.stderr
+
+    def tell(line: dict[str, Any]) -> None:
+        print(json.dumps(line), file=lines, flush=True)
+
+    clock = Clock(tell, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    clock.seconds["start"] = max(0.0, time.time() - psutil.Process().create_time())
+    asked = json.load(sys.stdin)
+    try:
+        measured = rehearse(make_recipe(asked["recipe"]), Path(asked["scratch"]), clock)
+    except UserError as error:
+        tell({"refused": str(error)})
+    except RunFailed as error:
+        tell({"failed": str(error)})
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        tell({"memory": most_held(clock.device)})
+    else:
+        tell({"measured": measured.model_dump()})
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,145 @@
+"""Some steps of a training, timed: its largest passes for the memory, typical ones for the time."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+from torch import nn
+
+from tunesmith.core.batch import Example, TokenBatch, pack
+from tunesmith.evaluate.score import score_examples
+from tunesmith.models.language import CausalLM
+from tunesmith.opening import Opened
+from tunesmith.rehearsal.excerpt import Outline, evenly, spread
+from tunesmith.rehearsal.measured import resident
+from tunesmith.streams.tokens import token_stream
+from tunesmith.train.optimizer import Optimizer
+from tunesmith.train.step import Stepper
+from tunesmith.train.world import World
+
+FEWEST, MOST = 2, 12  # typical steps that are timed
+PATIENCE, SHARE = 15.0, 0.04  # seconds for them, or this share of the training when that is less
+PASSES = 4  # of a step with more, so many are timed
+SMALL = 0.01  # of the learning rate: weights must move, and nothing is kept of it
+LENGTHS, OTHERS = range(32, 37), range(40, 44)  # of tiny passes, each of a length that has not been there
+
+
+class TimedOptimizer(Optimizer):
+    """Notes how long the last update took: it costs the same however few passes a step has."""
+
+    seconds = 0.0
+
+    def step(self, rate: float) -> None:
+        begin = time.perf_counter()
+        super().step(rate)
+        self.seconds = time.perf_counter() - begin
+
+
+def optimizer_of(opened: Opened, parameters: Mapping[str, nn.Parameter]) -> TimedOptimizer:
+    config = opened.recipe.train
+    return TimedOptimizer(parameters, weight_decay=config.weight_decay, betas=config.betas)
+
+
+@dataclass(slots=True)
+class Rehearsed:
+    """What a few steps told."""
+
+    seconds: float  # of all steps of the run
+    limit: int | None  # tokens a pass, when a longer one did not fit the memory
+    kept: float  # bytes that stay for each new length of a pass
+    lengths: int  # how many were tried
+
+
+def train_a_little(opened: Opened, model: CausalLM, optimizer: TimedOptimizer, run: Outline) -> Rehearsed:
+    """A tiny pass first: the moments of AdamW must be there when the largest come. Then typical steps."""
+    config = opened.recipe.train
+    assert config.learning_rate is not None
+    stepper = Stepper(model, opened.recipe.objective, optimizer, World(opened.device), clip=config.clip)
+    stream = token_stream(
+        opened.prepared.train, seed=config.seed, batch_size=config.batch_size, tokens_per_pass=opened.tokens_per_pass
+    )
+    rate = SMALL * config.learning_rate
+    model.train()
+
+    def there_and_back(batch: TokenBatch) -> None:
+        stepper.objective(model, batch).total.backward()
+        optimizer.clear()
+
+    stepper.step([tiny_pass(opened, LENGTHS[0])], rate)
+    kept = kept_for_a_length(opened, there_and_back, LENGTHS[1:])
+    lengths = len(LENGTHS)
+    for step in run.largest:
+        # A pass before it, so that gradients are already held.
+        tried = sorted(stream(step), key=size)[-2:]
+        stepper.step(tried, rate)
+        lengths += len(tried)
+
+    rates: list[float] = []  # seconds a token
+    updates: list[float] = []
+    begin = time.perf_counter()
+    for step in evenly(run.steps, MOST):
+        if len(rates) >= FEWEST and time.perf_counter() - begin > min(PATIENCE, SHARE * median(rates) * run.tokens):
+            break
+        start = time.perf_counter()
+        passes = stream(step)
+        tried = passes[:: -(-len(passes) // PASSES)]
+        stepper.step(tried, rate)
+        lengths += len(tried)
+        updates.append(optimizer.seconds)
+        rates.append((time.perf_counter() - start - optimizer.seconds) / sum(map(size, tried)))
+    seconds = median(rates) * run.tokens + median(updates) * run.steps
+    return Rehearsed(seconds, stepper.limit, kept, lengths)
+
+
+def kept_for_a_length(opened: Opened, play: Callable[[TokenBatch], object], lengths: range) -> float:
+    """-> bytes that stay in memory after a pass of a new length, whatever that is.
+
+    In bfloat16 on a processor, oneDNN makes kernels for each number of rows that it has not seen, and keeps the last
+    thousand: a run holds far more of them in the end than a few steps show. Found with passes that are too small to
+    leave anything else.
+    """
+    if opened.device.type != "cpu" or opened.probe.dtype != torch.bfloat16:
+        return 0.0
+    before = resident()
+    for length in lengths:
+        play(tiny_pass(opened, length))
+    return max(0.0, (resident() - before) / len(lengths))
+
+
+def tiny_pass(opened: Opened, length: int) -> TokenBatch:
+    """The beginning of the longest row, each token of it trained: the number of labels is a length too."""
+    row = max(opened.prepared.train, key=len)
+    tokens = row.tokens[:length]
+    return pack([Example(tokens, [True] * len(tokens), row.row)])
+
+
+def size(batch: TokenBatch) -> int:
+    return len(batch.tokens)
+
+
+def kept_when_reading(opened: Opened, model: CausalLM) -> float:
+    """-> bytes that stay after reading a pass of a new length, without a gradient."""
+    model.eval()
+    with torch.no_grad():
+        return kept_for_a_length(opened, model, OTHERS)
+
+
+def validate_a_little(opened: Opened, model: CausalLM) -> float:
+    """-> seconds of one validation."""
+    rows = opened.prepared.validation
+    if not rows:
+        return 0.0
+    model.eval()
+    tried = [rows[place] for place in spread(list(map(len, rows)), opened.tokens_per_pass // 2)]
+    return timed(lambda: score_examples(model, tried, opened.tokens_per_pass, opened.device)) * (
+        sum(map(len, rows)) / sum(map(len, tried))
+    )
+
+
+def timed(work: Callable[[], object]) -> float:
+    """-> seconds that `work()` took."""
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
