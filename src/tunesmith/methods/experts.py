@@ -13,6 +13,7 @@ Shapes: E experts, I inputs, O outputs, R rank.
 
 import math
 from collections.abc import Iterator, Mapping
+from inspect import signature
 from typing import Any, cast
 
 import torch
@@ -69,13 +70,20 @@ class StackUpdate(nn.Module):
         nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
         self.rank, self.alpha, self.scale, self.transposed = rank, alpha, scale, transposed
 
-    def added_to(self, weight: Tensor) -> Tensor:
-        """-> W' in the shape and precision of `weight`."""
+    def added_to(self, weight: Tensor, used: Tensor | None = None) -> Tensor:
+        """-> W' in the shape and precision of `weight`; only the experts `used` (U,) have values, where it is given."""
         a = self.down.unflatten(0, (self.experts, self.rank))  # (E, R, I)
         b = self.up.unflatten(1, (self.rank, self.experts)).permute(2, 0, 1)  # (E, O, R)
         left, right = (a.mT, b.mT) if self.transposed else (b, a)
-        exact = weight.to(torch.promote_types(weight.dtype, a.dtype)).view(self.experts, *weight.shape[-2:])
-        return torch.baddbmm(exact, left, right, alpha=self.scale).to(weight.dtype).view(weight.shape)
+        if used is None or weight.ndim == 2:
+            stack = weight.view(self.experts, *weight.shape[-2:])
+            return self._sum(stack, left, right).view(weight.shape)
+        # Memory that nothing touches is not taken from the system: a token pays for its own experts alone.
+        return torch.empty_like(weight).index_copy_(0, used, self._sum(weight[used], left[used], right[used]))
+
+    def _sum(self, stack: Tensor, left: Tensor, right: Tensor) -> Tensor:
+        exact = stack.to(torch.promote_types(stack.dtype, left.dtype))
+        return torch.baddbmm(exact, left, right, alpha=self.scale).to(stack.dtype)
 
 
 class StackLayer(nn.Module):
@@ -87,14 +95,15 @@ class StackLayer(nn.Module):
         self.updates = nn.ModuleDict(dict(updates))
         self.active = True
 
-    def changed(self) -> dict[str, Tensor]:
-        """-> name: W' of every parameter that has an update."""
-        return {own: update.added_to(self.base.get_parameter(own)) for own, update in self.by_name().items()}
+    def changed(self, used: Tensor | None = None) -> dict[str, Tensor]:
+        """-> name: W' of every parameter that has an update, of the experts `used` alone where they are known."""
+        return {own: update.added_to(self.base.get_parameter(own), used) for own, update in self.by_name().items()}
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
         if not self.active:
             return self.base(*inputs, **named)
-        return functional_call(self.base, self.changed(), inputs, named)
+        used = None if torch.is_grad_enabled() else _used(self.base, inputs, named)
+        return functional_call(self.base, self.changed(used), inputs, named)
 
     def merged(self) -> nn.Module:
         """The base module with every update added in float32 and rounded once."""
@@ -107,6 +116,12 @@ class StackLayer(nn.Module):
         """-> the updates, in the order in which the base has the parameters."""
         own = [name for name, _ in self.base.named_parameters(recurse=False) if name in self.updates]
         return {name: cast(StackUpdate, self.updates[name]) for name in own}
+
+
+def _used(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> Tensor | None:
+    """-> the experts (U,) that a call asks for, where transformers' `top_k_index` says it."""
+    index = signature(module.forward).bind(*inputs, **named).arguments.get("top_k_index")
+    return index.unique() if isinstance(index, Tensor) else None
 
 
 def is_transposed_stack(network: nn.Module, name: str) -> bool:

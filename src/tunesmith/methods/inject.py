@@ -91,7 +91,7 @@ def _no_match(pattern: str, network: nn.Module, known: Iterable[str]) -> str:
     if others:
         kind = type(network.get_submodule(others[0])).__name__
         return f"method.targets: `{pattern}` matches {others[0]}, which is a {kind} and not a linear layer"
-    ends = dict.fromkeys(name.rsplit(".", 1)[-1] for name in known)
+    ends = dict.fromkeys(name.removesuffix(".weight").rsplit(".", 1)[-1] for name in known)
     return f"method.targets: `{pattern}` matches no layer{near(pattern, ends)}; linear layers here: {', '.join(ends)}"
 
 

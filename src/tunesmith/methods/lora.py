@@ -147,7 +147,7 @@ class LoRA(Config):
     def _layer(self, name: str, base: nn.Module) -> "LoRALayer":
         rank = by_pattern(name, self.ranks, self.rank)
         alpha = by_pattern(name, self.alphas, self.alpha)
-        if rank > min(sizes(base)):
+        if rank > max(sizes(base)):
             raise UserError(
                 f"method.rank: {rank} is larger than the layer {name} ({sizes(base)[0]} by {sizes(base)[1]})"
             )
@@ -156,12 +156,12 @@ class LoRA(Config):
     def _stack_update(self, network: nn.Module, name: str, weight: Tensor) -> StackUpdate:
         if self.dropout:
             raise UserError(
-                f"method.dropout: must be 0 over the stacked weight {name}, whose module takes no other input for the "
-                "update; or name the linear layers alone in method.targets"
+                f"method.dropout: must be 0 over the experts of a mixture and their router ({name}); "
+                "set it to 0, or name the linear layers alone in method.targets"
             )
         rank = by_pattern(name, self.ranks, self.rank)
         alpha = by_pattern(name, self.alphas, self.alpha)
-        if weight.ndim == 3 and rank > min(weight.shape[1:]):
+        if weight.ndim == 3 and rank > max(weight.shape[1:]):
             raise UserError(f"method.rank: {rank} is larger than each expert of {name} ({tuple(weight.shape)})")
         chosen = any(matches(name, pattern) for pattern in (*self.ranks, *self.alphas))
         if self.targets == ALL_LINEAR and weight.ndim == 3 and name.endswith(TWO_IN_ONE) and not chosen:
