@@ -10,6 +10,7 @@ Names are looked up when they are first used: `import tunesmith` alone loads no 
 `UserError`, which is a `ValueError`, in one line that names the key.
 """
 
+import os
 import sys
 from importlib import import_module
 from types import ModuleType
@@ -63,6 +64,10 @@ _PLACES = {
     "read_recipe": "recipe",
     "run": "run",
 }
+
+# Threads that wait for each other sleep instead of spinning, unless the user says otherwise. It must stand before torch
+# is loaded. On a machine that does other work too, spinning made the same run five times slower (docs/decisions/0003).
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def __getattr__(name: str) -> Any:
