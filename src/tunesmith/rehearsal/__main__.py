@@ -22,7 +22,8 @@ from tunesmith.core.errors import RunFailed, UserError
 from tunesmith.core.files import make_folder
 from tunesmith.core.order import steps_per_epoch
 from tunesmith.models.language import CausalLM
-from tunesmith.opening import Opened, Source, open_base, open_source
+from tunesmith.models.load import Place
+from tunesmith.opening import Opened, open_base, open_source
 from tunesmith.proof import Proof
 from tunesmith.recipe import Recipe, make_recipe
 from tunesmith.rehearsal.excerpt import Calendar, Outline, outline
@@ -75,7 +76,7 @@ def rehearse(recipe: Recipe, scratch: Path, clock: Clock) -> Measured:
     """Play the run of `recipe` in small; what it writes goes below `scratch`. Raises what the run would raise."""
     with clock.stage("data"):
         source = open_source(recipe, clock.say)
-    free = _refuse_too_large(source, clock.device)
+    free = refuse_too_large(source.place, clock.device)
     for sentence in source.prepared.said:
         clock.say(sentence)
     with clock.stage("load"):
@@ -162,13 +163,13 @@ def _save_checkpoint(opened: Opened, optimizer: TimedOptimizer, model: CausalLM,
     return sum(file.stat().st_size for file in path.iterdir())
 
 
-def _refuse_too_large(source: Source, device: torch.device) -> int:
+def refuse_too_large(place: Place, device: torch.device) -> int:
     """-> free memory. A base whose files alone are larger is not even opened: the machine would stand still."""
-    path, free = source.place.path, free_memory(device)
+    path, free = place.path, free_memory(device)
     weights = path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.glob("*.safetensors"))
     if weights > free:
         raise UserError(
-            f"base: the weights of {source.place.name} are {size(weights)}, and {size(free)} of memory are free; "
+            f"base: the weights of {place.name} are {size(weights)}, and {size(free)} of memory are free; "
             "take a smaller base"
         )
     return free
