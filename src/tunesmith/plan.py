@@ -141,8 +141,8 @@ def plan(recipe: Recipe, show: Show | None = None) -> Plan:
 
 @contextmanager
 def _scratch(run: Path) -> Iterator[Path]:
-    """A folder on the disk of the run: checkpoints must be timed where they will be written."""
-    place = run if run.is_dir() else existing_parent(run)
+    """A folder beside that of the run: checkpoints must be timed on the disk where they will be written."""
+    place = existing_parent(run)
     with writing(place):
         scratch = Path(tempfile.mkdtemp(prefix=".tunesmith-plan-", dir=place))
     try:
