@@ -115,12 +115,12 @@ class LoRA(Config):
         return {
             "peft_type": "LORA",
             "r": self.rank,
-            "lora_alpha": self.alpha if self.alpha % 1 else int(self.alpha),
+            "lora_alpha": _number(self.alpha),
             "lora_dropout": self.dropout,
             **described_targets(network, _bases(network), list(every)),
             "use_rslora": self.rank_stabilized,
             "rank_pattern": {n: layer.rank for n, layer in every.items() if layer.rank != self.rank},
-            "alpha_pattern": {n: layer.alpha for n, layer in every.items() if layer.alpha != self.alpha},
+            "alpha_pattern": {n: _number(layer.alpha) for n, layer in every.items() if layer.alpha != self.alpha},
             "fan_in_fan_out": any(is_transposed(layer.base) for layer in layers.values()),
         }
 
@@ -171,6 +171,11 @@ class LoRA(Config):
 
     def _scale(self, rank: int, alpha: float) -> float:
         return alpha / (math.sqrt(rank) if self.rank_stabilized else rank)
+
+
+def _number(alpha: float) -> float:
+    """Whole numbers are written without a point, as PEFT does."""
+    return alpha if alpha % 1 else int(alpha)
 
 
 def _bases(network: nn.Module) -> dict[str, nn.Module]:
