@@ -1,8 +1,10 @@
 """The door: help, version, unknown words, and how quickly they answer."""
 
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -58,3 +60,20 @@ def test_a_wrong_word_is_one_line_with_the_right_one(tunesmith: Command, words: 
 def test_as_a_module() -> None:
     done = subprocess.run([sys.executable, "-m", "tunesmith", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("tunesmith ")
+
+
+def test_a_terminal_that_knows_only_ascii(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [
+        sys.executable,
+        "-m",
+        "tunesmith",
+        "train",
+        "--data",
+        str(tmp_path / "\u00e4\u4e2d.jsonl"),
+        "--output",
+        "x",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
+    assert done.returncode == 2 and "no such file or folder" in done.stderr and "??.jsonl" in done.stderr
+    assert list(tmp_path.iterdir()) == []

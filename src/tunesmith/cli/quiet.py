@@ -3,6 +3,7 @@
 import os
 import sys
 import warnings
+from io import TextIOWrapper
 
 _SILENCE = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -16,6 +17,9 @@ _OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
 
 def hush(debug: bool) -> None:
     """Call it before anything heavy is imported: the libraries read these when they are loaded."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a sign that the terminal cannot show is a question mark, not an error
+            stream.reconfigure(errors="replace")
     os.environ.update(_SILENCE | dict.fromkeys(_OFFLINE, "1"))
     if not debug:
         warnings.simplefilter("ignore")
