@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-CHUNK = 256  # labelled tokens whose logits exist at one time
+CHUNK = 128  # labelled tokens whose logits exist at one time
 
 
 def label_logprobs(hidden: Tensor, labels: Tensor, head: nn.Module, shape: Callable[[Tensor], Tensor] | None) -> Tensor:

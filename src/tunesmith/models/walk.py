@@ -5,12 +5,14 @@ A module that is not what the family's code put there (a method wrapped it) is c
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from tunesmith.models.attention import Packing, attend
-from tunesmith.models.blocks import gated, rms_norm, rotate
+from tunesmith.models.blocks import gated, plain_gated, rms_norm, rotate
+from tunesmith.models.recompute import recomputed
 
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 """Model types whose blocks are: norm, attention with rotary positions, norm, silu-gated feed-forward."""
@@ -74,4 +76,7 @@ def _window(attention: Any) -> int | None:
 def _feed_forward(mlp: Any, x: Tensor) -> Tensor:
     if not hasattr(mlp, "gate_proj"):
         return mlp(x)
-    return mlp.down_proj(gated(mlp.gate_proj(x), mlp.up_proj(x)))
+    gate, up = mlp.gate_proj(x), mlp.up_proj(x)
+    inner = gated(gate, up)  # (T, F), the widest of all; its factors are kept anyway
+    with recomputed(inner, partial(plain_gated, gate.detach(), up.detach())):
+        return mlp.down_proj(inner)
