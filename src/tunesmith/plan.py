@@ -131,12 +131,11 @@ def plan(recipe: Recipe, show: Show | None = None) -> Plan:
 
     Raises UserError for whatever the run would refuse, and when the memory does not hold the rehearsal.
     """
-    show, cache = show or Show(), default_cache()
-    before = _bytes_below(cache)
+    show, before = show or Show(), _cached()
     with _scratch(recipe.folder) as scratch:
         free = shutil.disk_usage(scratch).free
         measured = _rehearsed(recipe, scratch, show)
-    return Plan(recipe, measured, max(0, _bytes_below(cache) - before), free)
+    return Plan(recipe, measured, max(0, _cached() - before), free)
 
 
 @contextmanager
@@ -228,5 +227,7 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _bytes_below(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+def _cached() -> int:
+    """-> bytes of the bases and data sets that are kept for every run."""
+    places = (default_cache() / name for name in ("catalogue", "converted"))
+    return sum(file.stat().st_size for place in places for file in place.rglob("*") if file.is_file())
