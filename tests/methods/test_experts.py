@@ -1,6 +1,7 @@
 """LoRA over stacked weights: the sum against PEFT's, its gradients, which experts it costs, and what is refused."""
 
 import json
+import weakref
 from pathlib import Path
 
 import peft
@@ -9,7 +10,7 @@ import torch
 from peft.tuners.lora.layer import ParamWrapper
 from torch import Tensor, nn
 
-from tests.export.oracle import far, logits, ours, read_by_us, stir, theirs
+from tests.export.oracle import ROW, far, logits, ours, read_by_us, stir, theirs
 from tests.families import tiny
 from tunesmith.core.errors import UserError
 from tunesmith.methods.experts import StackLayer, StackUpdate, stacks
@@ -87,6 +88,37 @@ def test_without_gradients_only_the_experts_of_the_tokens_are_summed(family: str
     seen.clear()
     assert far(short, network(input_ids=token).logits.detach()) < 1e-6
     assert seen == [[]] * 4
+
+
+@MIXTURES
+@pytest.mark.parametrize("code", ["grouped_mm", "eager"])
+def test_no_second_copy_of_the_experts_waits_for_the_backward_pass(family: str, code: str) -> None:
+    network = tiny(family)
+    network.set_experts_implementation(code)
+    LoRA(rank=4).attach(network)
+    stir(network)
+    made: list[weakref.ref[Tensor]] = []
+    full = StackUpdate.added_to
+
+    def noted(self: StackUpdate, weight: Tensor, used: Tensor | None = None) -> Tensor:
+        changed = full(self, weight, used)
+        made.append(weakref.ref(changed.untyped_storage()))
+        return changed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StackUpdate, "added_to", noted)
+        loss = network(input_ids=ROW).logits.square().mean()
+        assert len(made) == 6
+        assert not [ref for ref in made if ref() is not None]
+        loss.backward()
+    found = {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
+    network.zero_grad()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StackLayer, "_summed_again", lambda *_: (lambda saved: saved, lambda kept: kept))
+        network(input_ids=ROW).logits.square().mean().backward()
+    kept = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+    assert found.keys() == kept.keys()
+    assert all(torch.equal(found[name], kept[name]) for name in kept)
 
 
 def test_what_counts_as_stacked() -> None:

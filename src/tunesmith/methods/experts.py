@@ -12,17 +12,21 @@ Shapes: E experts, I inputs, O outputs, R rank.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from inspect import signature
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call
 from torch.nn.modules.conv import _ConvNd
 
 from tunesmith.core.layers import is_linear_map
 
+View = tuple[str, torch.Size, tuple[int, ...], int]  # which stack; size, strides and offset in it
+Pack = Callable[[Tensor], Tensor | View]
+Unpack = Callable[[Tensor | View], Tensor]
 INNER = ".base_layer"  # PEFT wraps a module once for each of its parameters, the first parameter innermost
 
 
@@ -102,8 +106,28 @@ class StackLayer(nn.Module):
     def forward(self, *inputs: Any, **named: Any) -> Any:
         if not self.active:
             return self.base(*inputs, **named)
-        used = None if torch.is_grad_enabled() else _used(self.base, inputs, named)
-        return functional_call(self.base, self.changed(used), inputs, named)
+        if not torch.is_grad_enabled():
+            return functional_call(self.base, self.changed(_used(self.base, inputs, named)), inputs, named)
+        changed = self.changed()
+        with saved_tensors_hooks(*self._summed_again(changed)):
+            return functional_call(self.base, changed, inputs, named)
+
+    def _summed_again(self, changed: Mapping[str, Tensor]) -> tuple[Pack, Unpack]:
+        """What backward needs of W' is summed again there: kept, it would hold all experts of all layers twice."""
+        places = {weight.untyped_storage().data_ptr(): own for own, weight in changed.items()}
+
+        def pack(saved: Tensor) -> Tensor | View:
+            own = places.get(saved.untyped_storage().data_ptr())
+            return saved if own is None else (own, saved.size(), saved.stride(), int(saved.storage_offset()))
+
+        def unpack(kept: Tensor | View) -> Tensor:
+            if isinstance(kept, Tensor):
+                return kept
+            own, size, stride, offset = kept
+            with torch.no_grad():
+                return self.by_name()[own].added_to(self.base.get_parameter(own)).as_strided(size, stride, offset)
+
+        return pack, unpack
 
     def merged(self) -> nn.Module:
         """The base module with every update added in float32 and rounded once."""
