@@ -1,5 +1,6 @@
 """From an adapter's folder to a network that it is attached to: the one way in for every command."""
 
+import re
 from pathlib import Path
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from tunesmith.core.errors import UserError
 from tunesmith.export.adapter import base_fingerprint, read_adapter
 from tunesmith.export.lora_tensors import COPY
+from tunesmith.methods.experts import stacks
 from tunesmith.methods.lora import LoRA
 from tunesmith.methods.stored import load_stored
 
@@ -28,6 +30,7 @@ def attach_adapter(network: nn.Module, folder: Path, *, fingerprint: str | None 
             "name the base that it was trained on"
         )
     described, tensors = read_adapter(folder)
+    _refuse_single_experts(network, tensors, folder)
     _take_copies(network, tensors, folder)
     method = PEFT_TYPES[described["peft_type"]].from_peft(described, network)
     method.attach(network)
@@ -37,6 +40,16 @@ def attach_adapter(network: nn.Module, folder: Path, *, fingerprint: str | None 
         method.detach(network)
         raise
     return method
+
+
+def _refuse_single_experts(network: nn.Module, tensors: dict[str, Tensor], folder: Path) -> None:
+    """Before transformers 5 each expert was a layer of its own; PEFT still reads such files, and writes today's."""
+    single = next((name for name in tensors if re.search(r"\.experts\.\d+\.", name)), None)
+    if single is not None and stacks(network):
+        raise UserError(
+            f"{folder}: `{single}` belongs to one expert, but the base has them stacked; "
+            "load the adapter with PEFT and transformers 5, and save it again"
+        )
 
 
 def _take_copies(network: nn.Module, tensors: dict[str, Tensor], folder: Path) -> None:

@@ -1,12 +1,15 @@
 """Adapter files go both ways between us and PEFT, on every family, with equal logits."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from tests.export.oracle import HASH, described_by, far, logits, ours, read_by_peft, read_by_us, theirs
 from tests.families import FAMILIES, tiny
@@ -101,6 +104,25 @@ def test_stacked_experts_are_read_and_what_we_write_of_them_too(family: str, ask
     assert outline(mine) == outline(folder)
     method.merge(again)
     assert far(logits(again), logits(network)) < EXACT
+
+
+def test_a_file_with_one_layer_for_each_expert_is_refused_and_can_be_saved_again(tmp_path: Path) -> None:
+    draw = torch.Generator().manual_seed(2)
+    tensors, inner = {}, tiny("mixtral").config.intermediate_size
+    for layer, expert, old in itertools.product(range(2), range(4), ("w1", "w2", "w3")):
+        name = f"base_model.model.model.layers.{layer}.block_sparse_moe.experts.{expert}.{old}"
+        sizes = (inner, 48) if old == "w2" else (48, inner)
+        tensors[f"{name}.lora_A.weight"] = 0.1 * torch.randn(4, sizes[0], generator=draw)
+        tensors[f"{name}.lora_B.weight"] = 0.1 * torch.randn(sizes[1], 4, generator=draw)
+    LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["w1", "w2", "w3"]).save_pretrained(tmp_path / "old")
+    save_file(tensors, tmp_path / "old" / "adapter_model.safetensors")
+    with pytest.raises(UserError, match="belongs to one expert") as caught:
+        read_by_us("mixtral", tmp_path / "old")
+    assert "\n" not in str(caught.value)
+    network: Any = read_by_peft("mixtral", tmp_path / "old")
+    network.save_pretrained(tmp_path / "new")
+    assert far(logits(network), logits(tiny("mixtral"))) > 1e-2
+    assert far(logits(read_by_us("mixtral", tmp_path / "new")), logits(network)) < EXACT
 
 
 @pytest.mark.parametrize("family", EXPERTS)
