@@ -131,7 +131,7 @@ def _played(opened: Opened, model: CausalLM, scratch: Path, clock: Clock) -> Mea
             "scoring": asked.scoring,
             "answers": asked.answers,
         },
-        held=with_kernels(clock.held, run, trained, reading, validations + asked.passes - asked.tried),
+        held=with_kernels(clock.held, run, trained, reading, (validations, asked.passes - asked.tried)),
         beside=beside,
         fresh=0,
         free=0,
@@ -142,14 +142,17 @@ def _played(opened: Opened, model: CausalLM, scratch: Path, clock: Clock) -> Mea
 
 
 def with_kernels(
-    held: Mapping[str, int], run: Outline, trained: Rehearsed, reading: float, more_passes: int
+    held: Mapping[str, int], run: Outline, trained: Rehearsed, reading: float, passes: tuple[int, int]
 ) -> dict[str, int]:
-    """-> `held`, with what is kept for lengths that the run will meet and the rehearsal has not."""
-    room = KERNELS - trained.kept * trained.lengths  # those are in `held`
-    training = min(max(0.0, room), trained.kept * max(0, run.lengths - trained.lengths))
-    scoring = min(max(0.0, room), training + reading * max(0, more_passes))
-    before = ("data", "load", "attach")
-    more = {"training": training, "evaluation": scoring} | dict.fromkeys(before, 0.0)
+    """-> `held`, with what is kept for lengths that the run will meet and the rehearsal has not.
+
+    `reading`: bytes for each pass without a gradient; `passes`: how many of them a validation has, and the questions.
+    """
+    room = max(0.0, KERNELS - trained.kept * trained.lengths)  # those are in `held`
+    new = trained.kept * max(0, run.lengths - trained.lengths)
+    training = min(room, new + reading * passes[0])  # validations come between the steps
+    scoring = min(room, training + reading * max(0, passes[1]))
+    more = {"evaluation": scoring} | dict.fromkeys(("data", "load", "attach"), 0.0)
     return {stage: round(most + more.get(stage, training)) for stage, most in held.items()}
 
 

@@ -23,7 +23,7 @@ FEWEST, MOST = 2, 12  # typical steps that are timed
 PATIENCE, SHARE = 15.0, 0.04  # seconds for them, or this share of the training when that is less
 PASSES = 4  # of a step with more, so many are timed
 SMALL = 0.01  # of the learning rate: weights must move, and nothing is kept of it
-LENGTHS, OTHERS = range(32, 37), range(40, 44)  # of tiny passes, each of a length that has not been there
+LENGTHS, OTHERS = range(32, 45), range(45, 54)  # of tiny passes, each of a length that has not been there
 
 
 class TimedOptimizer(Optimizer):
@@ -102,10 +102,13 @@ def kept_for_a_length(opened: Opened, play: Callable[[TokenBatch], object], leng
     """
     if opened.device.type != "cpu" or opened.probe.dtype != torch.bfloat16:
         return 0.0
-    before = resident()
-    for length in lengths:
+    first = len(lengths) // 3  # they fill the holes that loading left
+    before = 0
+    for place, length in enumerate(lengths):
+        if place == first:
+            before = resident()
         play(tiny_pass(opened, length))
-    return max(0.0, (resident() - before) / len(lengths))
+    return max(0.0, (resident() - before) / (len(lengths) - first))
 
 
 def tiny_pass(opened: Opened, length: int) -> TokenBatch:
