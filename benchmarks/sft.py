@@ -1,6 +1,6 @@
 """tunesmith against TRL + PEFT on the same work, one process after the other, in turns: speed, memory, loss.
 
-python benchmarks/sft.py --base FOLDER [--texts FILE] [--steps 10] [--rounds 3] [--threads N]
+python benchmarks/sft.py [--rows labels|answers] [--steps 10] [--rounds 3] [--threads N] [--base FOLDER]
 """
 
 import argparse
@@ -40,7 +40,7 @@ def main() -> None:
     asked = _arguments()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        work = make_work(asked.base, asked.texts or _reviews(), asked.steps, folder)
+        work = make_work(asked.base or _default_base(), asked.rows, asked.steps, folder)
         work.write(folder / "work.json")
         work.grouped().write(folder / "grouped.json")
         runs: dict[str, list[dict[str, Any]]] = {tool: [] for tool in TOOLS}
@@ -59,8 +59,10 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--base", type=Path, required=True, help="a folder of safetensors with a chat template")
-    parser.add_argument("--texts", type=Path, help='JSONL of {"text": ...}; else the drug reviews of the catalogue')
+    parser.add_argument("--base", type=Path, help="a folder of safetensors with a chat template; else smollm2-135m")
+    parser.add_argument(
+        "--rows", choices=("labels", "answers"), default="labels", help="what the reviews are made into"
+    )
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, help="of each tool; one thread and --processor suit a busy machine")
@@ -69,10 +71,13 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _reviews() -> Path:
-    from tunesmith.catalogue.fetch import fetch
+def _default_base() -> Path:
+    """The default base as a plain folder, fetched and converted when it is not there yet."""
+    from tunesmith.bases import resolve
+    from tunesmith.catalogue.fetch import default_cache
+    from tunesmith.models.gguf import plain_folder
 
-    return fetch("drug-reviews", allow_download=True) / "train.jsonl"
+    return plain_folder(resolve("smollm2-135m").path, default_cache(), print)
 
 
 def _run(tool: str, folder: Path) -> dict[str, Any]:

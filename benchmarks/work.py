@@ -9,6 +9,9 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
+from tunesmith.catalogue.fetch import fetch
+from tunesmith.data.config import Data
+from tunesmith.data.prepare import prepare
 from tunesmith.methods import LoRA
 
 SHARE_ASKED = 0.8  # of the words of a text: the model is asked to write the rest
@@ -51,21 +54,37 @@ class Work:
         path.write_text(json.dumps(asdict(self)))
 
 
-def make_work(base: Path, texts: Path, steps: int, folder: Path) -> Work:
-    """Chat rows from a JSONL file of {"text": ...}: the first words are asked, the last are the answer."""
+def make_work(base: Path, rows: str, steps: int, folder: Path) -> Work:
+    """`labels`: the demo's rows, whose answer is a label. `answers`: the last words of a review are the answer."""
     tokenizer = AutoTokenizer.from_pretrained(base)
-    lines = [json.loads(line)["text"] for line in texts.read_text(encoding="utf-8").splitlines()]
     batch_size, method = 8, LoRA(rank=16)
-    usable = [text for text in lines if len(text.split()) >= 10]
-    chosen = random.Random(0).sample(usable, steps * batch_size)
-    rows = [_row(tokenizer, text) for text in chosen]
+    every = (_labels if rows == "labels" else _answers)(tokenizer, base)
+    chosen = random.Random(0).sample(every, steps * batch_size)
     adapter = folder / "start.safetensors"
     _make_adapter(base, method, adapter)
-    tokens, trained = [t for t, _ in rows], [m for _, m in rows]
+    tokens, trained = [t for t, _ in chosen], [m for _, m in chosen]
     return Work(str(base), str(adapter), method.rank, method.alpha, batch_size, steps, 2e-4, tokens, trained)
 
 
-def _row(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[int], list[bool]]:
+Row = tuple[list[int], list[bool]]
+
+
+def _reviews() -> Path:
+    return fetch("drug-reviews", allow_download=True) / "train.jsonl"
+
+
+def _labels(tokenizer: PreTrainedTokenizerBase, base: Path) -> list[Row]:
+    context = json.loads((base / "config.json").read_text())["max_position_embeddings"]
+    prepared = prepare(Data(train=str(_reviews())), tokenizer, context=context)
+    return [(list(e.tokens), list(e.trained)) for e in prepared.train]
+
+
+def _answers(tokenizer: PreTrainedTokenizerBase, base: Path) -> list[Row]:
+    lines = [json.loads(line)["text"] for line in _reviews().read_text(encoding="utf-8").splitlines()]
+    return [_row(tokenizer, text) for text in lines if len(text.split()) >= 10]
+
+
+def _row(tokenizer: PreTrainedTokenizerBase, text: str) -> Row:
     words = text.split()
     cut = int(len(words) * SHARE_ASKED)
     asked = {"role": "user", "content": "Finish this review:\n\n" + " ".join(words[:cut])}
