@@ -83,7 +83,11 @@ class StackUpdate(nn.Module):
             stack = weight.view(self.experts, *weight.shape[-2:])
             return self._sum(stack, left, right).view(weight.shape)
         # Memory that nothing touches is not taken from the system: a token pays for its own experts alone.
-        return torch.empty_like(weight).index_copy_(0, used, self._sum(weight[used], left[used], right[used]))
+        changed = torch.empty_like(weight)
+        for place in used.tolist():
+            e = slice(place, place + 1)
+            changed[e] = self._sum(weight[e], left[e], right[e])
+        return changed
 
     def _sum(self, stack: Tensor, left: Tensor, right: Tensor) -> Tensor:
         exact = stack.to(torch.promote_types(stack.dtype, left.dtype))
