@@ -47,6 +47,8 @@ __all__ = [
     "run",
 ]
 
+BUSY = 0.7  # processes that ran or waited, on average over the last minute
+
 _PLACES = {
     "SFT": "objectives.sft",
     "Data": "data.config",
@@ -65,9 +67,10 @@ _PLACES = {
     "run": "run",
 }
 
-# Threads that wait for each other sleep instead of spinning, unless the user says otherwise. It must stand before torch
-# is loaded. On a machine that does other work too, spinning made the same run five times slower (docs/decisions/0003).
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Threads that wait for each other spin. Alone on a machine that is 15 to 20 % faster than sleeping; beside another busy
+# process it is two to eight times slower (docs/decisions/0003). OpenMP reads this once, when torch is loaded.
+if os.getloadavg()[0] > BUSY:
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def __getattr__(name: str) -> Any:

@@ -71,3 +71,22 @@ def test_a_row_without_labels_gives_no_numbers():
     network = tiny("llama").eval()
     batch = pack([Example([1, 2, 3], [False] * 3, 1)])
     assert CausalLM(network)(batch).shape == (0,)
+
+
+def test_rows_are_filled_up_with_tokens_that_change_nothing():
+    network = tiny("llama", dtype=torch.bfloat16).eval()
+    rows = _rows(network.config.vocab_size)
+    batch = pack([Example(row, [True] * len(row), i) for i, row in enumerate(rows)])
+    filled = language.rounded(batch)
+    assert len(filled.tokens) == language.STEP and sum(filled.lengths) == language.STEP
+    assert filled.units == batch.units
+    assert language.rounded(filled) is filled
+    model = CausalLM(network).eval()
+    assert model.rounds
+    with torch.no_grad():
+        expected = _plain(network, rows)
+        assert (model(batch) - expected).abs().max() < 0.05 * expected.abs().max()
+
+
+def test_float32_rows_are_as_they_are():
+    assert not CausalLM(tiny("llama").eval()).rounds
