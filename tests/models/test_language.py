@@ -46,11 +46,12 @@ def test_a_way_that_is_wrong_is_not_taken(fault, monkeypatch):
     network = tiny("llama").eval()
     honest = language.walk
 
-    def wrong(net, tokens, positions, packing):
+    def wrong(net, tokens, positions, packing, wanted=None):
+        wanted = torch.arange(len(tokens)) if wanted is None else wanted
         if fault == "numbers":
-            return honest(net, tokens, positions, packing) * 1.01
+            return honest(net, tokens, positions, packing, wanted) * 1.01
         one = type(packing).of([len(tokens)])  # everything sees what stands before it in the row
-        return honest(net, tokens, positions, one)
+        return honest(net, tokens, positions, one, wanted)
 
     monkeypatch.setattr(language, "walk", wrong)
     assert choose_way(network) == "packed"
