@@ -66,7 +66,9 @@ def _type(annotation: Any) -> str:
 def _default(field: Any) -> str:
     if field.default_factory is not None:
         value = field.default_factory()
-        return f"`{value.kind}`" if hasattr(value, "kind") else "see below" if isinstance(value, BaseModel) else f"`{value}`"
+        if hasattr(value, "kind"):
+            return f"`{value.kind}`"
+        return "see below" if isinstance(value, BaseModel) else f"`{value}`"
     return "required" if field.default is PydanticUndefined else f"`{field.default}`"
 
 

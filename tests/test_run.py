@@ -135,4 +135,4 @@ def test_plain_text_without_a_chat_template(
     data = str(write_rows(tmp_path / "texts.jsonl", texts))
     result = run(Recipe(base=str(tiny_folder("gpt_neox")), data=data, output=str(tmp_path / "a"), **values), show)
     assert result.evaluation is not None and result.evaluation.after["loss"] < result.evaluation.before["loss"]
-    assert any("30 rows of text" in line for line in said)
+    assert any("30 rows of plain text" in line for line in said)

@@ -17,7 +17,9 @@ from tunesmith.core.errors import UserError, near
 from tunesmith.core.files import RunLock, write_json, write_text
 from tunesmith.data.hub import looks_like_hub
 from tunesmith.data.prepare import Prepared, prepare
+from tunesmith.methods.activity import base_only
 from tunesmith.models.gguf import plain_folder
+from tunesmith.models.language import CausalLM
 from tunesmith.models.load import Base, Place, Say, check_folder, load_base, load_tokenizer
 from tunesmith.models.memory import tokens_per_pass
 from tunesmith.models.precision import Probe, choose
@@ -192,6 +194,16 @@ def open_base(source: Source, folder: Path | None, say: Say) -> Opened:
     train |= {key.removeprefix("train."): choice["value"] for key, choice in choices.items()}
     full = recipe.model_copy(update={"train": type(recipe.train).model_validate(train)})
     return Opened(full, base, source.prepared, device, probe, choices)
+
+
+@contextmanager
+def base_of(opened: Opened, model: CausalLM) -> Iterator[CausalLM]:
+    """The base alone: the method switched off, or after full fine-tuning a second network beside the first."""
+    if opened.recipe.method.kind == "full":
+        yield CausalLM(reopen(opened), model.way).eval()
+    else:
+        with base_only(model.network):
+            yield model
 
 
 def reopen(opened: Opened) -> Any:

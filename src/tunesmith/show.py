@@ -93,7 +93,7 @@ class Training:
 class _Reading(Watch):
     def __init__(self, show: Show, label: str, tokens: int) -> None:
         self._show, self._done = show, 0
-        self._progress = Progress(tokens, label)
+        self._progress = Progress(tokens, f"{label}, tokens")
 
     def __enter__(self) -> "_Reading":
         self._show._bar = self._progress.__enter__()

@@ -1,7 +1,5 @@
 """The two long stages of a run: training, and measuring base against tuned."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tunesmith.core.errors import Interrupted
@@ -10,9 +8,8 @@ from tunesmith.core.order import steps_per_epoch
 from tunesmith.evaluate.before_after import Evaluation
 from tunesmith.evaluate.score import score_examples
 from tunesmith.evidence import Questions, evidence
-from tunesmith.methods.activity import base_only
 from tunesmith.models.language import CausalLM
-from tunesmith.opening import Opened, reopen
+from tunesmith.opening import Opened, base_of
 from tunesmith.show import Show
 from tunesmith.streams.tokens import token_stream
 from tunesmith.train.loop import fit
@@ -79,19 +76,11 @@ def measure(opened: Opened, model: CausalLM, folder: Path, show: Show) -> Evalua
         return None
     questions = Questions.of(opened.prepared, opened.base.tokenizer, config)
 
-    @contextmanager
-    def base() -> Iterator[CausalLM]:
-        if opened.recipe.method.kind == "full":
-            yield CausalLM(reopen(opened), model.way).eval()
-        else:
-            with base_only(model.network):
-                yield model
-
     found, answers = evidence(
         model,
         opened.base.tokenizer,
         questions,
-        base=base,
+        base=lambda: base_of(opened, model),
         tokens_per_pass=opened.tokens_per_pass,
         watch=show.watch,
     )

@@ -21,7 +21,7 @@ def base(tiny_folder: Callable[[str], Path]) -> Path:
 def test_shows_parts_lengths_labels_and_trained_tokens(tunesmith: Command, base: Path, labelled: Path) -> None:
     said = tunesmith("check", labelled, "--base", base, "--rows", "2")
     assert said.status == 0
-    assert "80 rows of labelled" in said.out and "nothing doubtful was found" in said.out
+    assert "80 rows of labelled text" in said.out and "nothing doubtful was found" in said.out
     assert "⟦trained⟧ is learned" in said.out
     assert said.out.count("<|im_start|>assistant\n⟦") == 2 and "<|im_end|>⟧" in said.out
     assert "\x1b[" not in said.out

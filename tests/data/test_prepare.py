@@ -72,7 +72,7 @@ def test_facts_are_json_and_add_up(labelled: str) -> None:
         assert sizes["tokens"] == sum(map(len, examples))
         assert sizes["trained_tokens"] == sum(sum(e.trained) for e in examples)
     assert facts["longest"]["tokens"] == max(len(e) for e in (*found.train, *found.validation, *found.test))
-    assert found.said[0] == f"{labelled}: 80 rows of labelled"
+    assert found.said[0] == f"{labelled}: 80 rows of labelled text"
 
 
 def test_the_mask_hash_sees_every_mask(labelled: str) -> None:

@@ -91,7 +91,7 @@ def documents() -> dict[str, Any]:
                 "versions": {"tunesmith": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0"},
             },
             "notes": [
-                "drug-reviews: 979 rows of labelled",
+                "drug-reviews: 979 rows of labelled text",
                 "3 rows repeat another one, 5 more are near-duplicates; they stay in the same part",
             ],
         },

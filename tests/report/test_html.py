@@ -81,7 +81,7 @@ def test_every_part_is_there(tmp_path):
         "smollm2-135m, tuned with LoRA", "ended well, proven", "+29.0 points", "+23.2 to +34.8", "p < 0.001",
         "could have seen 0.41", "best 0.7008 at step 75: kept", "3 out of 5 stars.", "= reference", "7.3 % of the base",
         "Every weight that should train has moved.", "tunesmith chat", "bfloat16 was 2.3 times slower", "1,187 trained",
-        "3 exact, 5 near", "AMD EPYC", "memory 8.2 GB", "979 rows of labelled", "Time of validations", "rank 16",
+        "3 exact, 5 near", "AMD EPYC", "memory 8.2 GB", "979 rows of labelled text", "Time of validations", "rank 16",
     ):  # fmt: skip
         assert said in page.text, said
     assert page.tags.count("svg") == 7

@@ -22,6 +22,15 @@ from tunesmith.data.split import Parts, limited, parted, refuse_equal, refuse_id
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+SPOKEN = {
+    "messages": "chat messages",
+    "prompt-completion": "prompts and completions",
+    "alpaca": "Alpaca instructions",
+    "sharegpt": "ShareGPT conversations",
+    "labelled": "labelled text",
+    "text": "plain text",
+}
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -63,7 +72,7 @@ def prepare(
     """-> the examples of each part. `context`: the most tokens that the model reads. UserError names file and row."""
     found = gather(config, allow_download)
     kind, labels = found.kind, found.labels
-    found.said.append(f"{', '.join(config.sources)}: {found.count} rows of {kind}")
+    found.said.append(f"{', '.join(config.sources)}: {found.count} rows of {SPOKEN[kind]}")
     encoder = Encoder(config, tokenizer, context)
     examples: dict[str, list[Example]] = {}
     items: dict[str, list[Item]] = {}

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,13 +26,11 @@ from tunesmith.models.load import Place
 from tunesmith.opening import Opened, open_base, open_source
 from tunesmith.proof import Proof
 from tunesmith.recipe import Recipe, make_recipe
-from tunesmith.rehearsal.excerpt import Calendar, Outline, outline
+from tunesmith.rehearsal.excerpt import Calendar, outline
 from tunesmith.rehearsal.measured import STAGES, Measured, forget_peak, free_memory, most_held, resident
 from tunesmith.rehearsal.questions import Asked, ask_a_little
 from tunesmith.rehearsal.training import (
-    Rehearsed,
     TimedOptimizer,
-    kept_when_reading,
     optimizer_of,
     train_a_little,
     validate_a_little,
@@ -43,8 +41,6 @@ from tunesmith.train import randomness
 from tunesmith.train.checkpoint import Checkpoints, Snapshot
 from tunesmith.train.progress import Progress
 from tunesmith.train.step import out_of_memory
-
-KERNELS = 1.0e9  # bytes: what the kernels that oneDNN keeps were seen to reach and not to pass
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -103,7 +99,6 @@ def _played(opened: Opened, model: CausalLM, scratch: Path, clock: Clock) -> Mea
     if trained.limit is not None:
         clock.say(f"passes did not fit the memory; at most {trained.limit} tokens a pass")
     with clock.stage("validation"):
-        reading = kept_when_reading(opened, model)
         validation = validate_a_little(opened, model)
     with clock.stage("checkpoints"):
         checkpoint = _save_checkpoint(opened, optimizer, model, scratch)
@@ -115,8 +110,7 @@ def _played(opened: Opened, model: CausalLM, scratch: Path, clock: Clock) -> Mea
     with clock.stage("evaluation"):
         measured = opened.recipe.evaluate.enabled and prepared.test
         asked = ask_a_little(opened, model) if measured else Asked(0.0, 0.0)
-    taken, rows = clock.seconds, prepared.validation
-    validations = -(-sum(map(len, rows)) // opened.tokens_per_pass)
+    taken = clock.seconds
     return Measured(
         steps=steps,
         tokens=run.tokens,
@@ -131,7 +125,7 @@ def _played(opened: Opened, model: CausalLM, scratch: Path, clock: Clock) -> Mea
             "scoring": asked.scoring,
             "answers": asked.answers,
         },
-        held=with_kernels(clock.held, run, trained, reading, (validations, asked.passes - asked.tried)),
+        held=clock.held,
         beside=beside,
         fresh=0,
         free=0,
@@ -139,21 +133,6 @@ def _played(opened: Opened, model: CausalLM, scratch: Path, clock: Clock) -> Mea
         kept=calendar.kept,
         artifact=artifact,
     )
-
-
-def with_kernels(
-    held: Mapping[str, int], run: Outline, trained: Rehearsed, reading: float, passes: tuple[int, int]
-) -> dict[str, int]:
-    """-> `held`, with what is kept for lengths that the run will meet and the rehearsal has not.
-
-    `reading`: bytes for each pass without a gradient; `passes`: how many of them a validation has, and the questions.
-    """
-    room = max(0.0, KERNELS - trained.kept * trained.lengths)  # those are in `held`
-    new = trained.kept * max(0, run.lengths - trained.lengths)
-    training = min(room, new + reading * passes[0])  # validations come between the steps
-    scoring = min(room, training + reading * max(0, passes[1]))
-    more = {"evaluation": scoring} | dict.fromkeys(("data", "load", "attach"), 0.0)
-    return {stage: round(most + more.get(stage, training)) for stage, most in held.items()}
 
 
 def _save_checkpoint(opened: Opened, optimizer: TimedOptimizer, model: CausalLM, scratch: Path) -> int:

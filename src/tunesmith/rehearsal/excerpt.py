@@ -21,27 +21,24 @@ class Outline:
     steps: int
     tokens: int  # of all steps
     largest: tuple[int, ...]  # the steps of the passes that need most memory
-    lengths: int  # how many different lengths its passes have
 
 
 def outline(examples: Sequence[Example], config: Train, steps: int, tokens_per_pass: int) -> Outline:
     """Count the tokens of the run, and find its largest passes: by tokens, and by what attention keeps of them."""
     seen = range(steps) if steps <= LOOKED_AT else [i * steps // LOOKED_AT for i in range(LOOKED_AT)]
     tokens = 0
-    lengths: set[int] = set()
     fullest = widest = (0, 0, 0)  # tokens, pairs, step
     for step in seen:
         chosen = [examples[i] for i in step_indices(config.seed, len(examples), config.batch_size, step)]
         groups = fitted(chosen, tokens_per_pass)
         tokens += sum(map(len, chosen))
-        lengths |= {sum(map(len, group)) for group in groups}
         for group in groups:
             found = (sum(map(len, group)), _pairs(group), step)
             fullest = max(fullest, found, key=lambda f: f[:2])
             widest = max(widest, found, key=lambda f: f[1])
     # Mostly the pass with most tokens is near the most pairs too, and tells enough.
     largest = (fullest[2],) if widest[1] <= NEAR * fullest[1] else (fullest[2], widest[2])
-    return Outline(steps, round(tokens * steps / len(seen)), largest, len(lengths))
+    return Outline(steps, round(tokens * steps / len(seen)), largest)
 
 
 def _pairs(group: Sequence[Example]) -> int:

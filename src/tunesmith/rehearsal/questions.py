@@ -1,8 +1,7 @@
 """Some of the questions that a run asks base and tuned model, timed."""
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
@@ -11,10 +10,9 @@ from typing import Any
 from tunesmith.evaluate.before_after import Outcome, compare, compare_general
 from tunesmith.evaluate.score import classify, score_examples
 from tunesmith.evidence import ANSWERS_AT_ONCE, Questions
-from tunesmith.methods.activity import base_only
 from tunesmith.models.generate import Sampling, step_by_step
 from tunesmith.models.language import CausalLM
-from tunesmith.opening import Opened, reopen
+from tunesmith.opening import Opened, base_of
 from tunesmith.rehearsal.excerpt import spread
 from tunesmith.rehearsal.training import timed
 
@@ -28,8 +26,6 @@ class Asked:
 
     scoring: float
     answers: float
-    passes: int = 0  # that one model reads to be scored
-    tried: int = 0
 
 
 def ask_a_little(opened: Opened, model: CausalLM) -> Asked:
@@ -49,19 +45,7 @@ def ask_a_little(opened: Opened, model: CausalLM) -> Asked:
     return Asked(
         scoring=tuned + base + general * (1 + base / tuned) + reopened + compared,
         answers=tuned_answers + base_answers,
-        passes=-(-questions.tokens // opened.tokens_per_pass),
-        tried=2 + bool(questions.general),
     )
-
-
-@contextmanager
-def base_of(opened: Opened, model: CausalLM) -> Iterator[CausalLM]:
-    """The base alone: the method switched off, or after full fine-tuning a second network beside the first."""
-    if opened.recipe.method.kind == "full":
-        yield CausalLM(reopen(opened), model.way).eval()
-    else:
-        with base_only(model.network):
-            yield model
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
-import torch
 from torch import nn
 
 from tunesmith.core.batch import Example, TokenBatch, pack
@@ -13,7 +12,6 @@ from tunesmith.evaluate.score import score_examples
 from tunesmith.models.language import CausalLM
 from tunesmith.opening import Opened
 from tunesmith.rehearsal.excerpt import Outline, evenly, spread
-from tunesmith.rehearsal.measured import resident
 from tunesmith.streams.tokens import token_stream
 from tunesmith.train.optimizer import Optimizer
 from tunesmith.train.step import Stepper
@@ -23,7 +21,7 @@ FEWEST, MOST = 2, 12  # typical steps that are timed
 PATIENCE, SHARE = 15.0, 0.04  # seconds for them, or this share of the training when that is less
 PASSES = 4  # of a step with more, so many are timed
 SMALL = 0.01  # of the learning rate: weights must move, and nothing is kept of it
-LENGTHS, OTHERS = range(32, 45), range(45, 54)  # of tiny passes, each of a length that has not been there
+TINY = 32  # tokens of a first pass
 
 
 class TimedOptimizer(Optimizer):
@@ -48,8 +46,6 @@ class Rehearsed:
 
     seconds: float  # of all steps of the run
     limit: int | None  # tokens a pass, when a longer one did not fit the memory
-    kept: float  # bytes that stay for each new length of a pass
-    lengths: int  # how many were tried
 
 
 def train_a_little(opened: Opened, model: CausalLM, optimizer: TimedOptimizer, run: Outline) -> Rehearsed:
@@ -63,18 +59,11 @@ def train_a_little(opened: Opened, model: CausalLM, optimizer: TimedOptimizer, r
     rate = SMALL * config.learning_rate
     model.train()
 
-    def there_and_back(batch: TokenBatch) -> None:
-        stepper.objective(model, batch).total.backward()
-        optimizer.clear()
-
-    stepper.step([tiny_pass(opened, LENGTHS[0])], rate)
-    kept = kept_for_a_length(opened, there_and_back, LENGTHS[1:])
-    lengths = len(LENGTHS)
+    stepper.step([tiny_pass(opened)], rate)
     for step in run.largest:
         # A pass before it, so that gradients are already held.
         tried = sorted(stream(step), key=size)[-2:]
         stepper.step(tried, rate)
-        lengths += len(tried)
 
     rates: list[float] = []  # seconds a token
     updates: list[float] = []
@@ -86,47 +75,22 @@ def train_a_little(opened: Opened, model: CausalLM, optimizer: TimedOptimizer, r
         passes = stream(step)
         tried = passes[:: -(-len(passes) // PASSES)]
         stepper.step(tried, rate)
-        lengths += len(tried)
         updates.append(optimizer.seconds)
         rates.append((time.perf_counter() - start - optimizer.seconds) / sum(map(size, tried)))
     seconds = median(rates) * run.tokens + median(updates) * run.steps
-    return Rehearsed(seconds, stepper.limit, kept, lengths)
+    return Rehearsed(seconds, stepper.limit)
 
 
-def kept_for_a_length(opened: Opened, play: Callable[[TokenBatch], object], lengths: range) -> float:
-    """-> bytes that stay in memory after a pass of a new length, whatever that is.
-
-    In bfloat16 on a processor, oneDNN makes kernels for each number of rows that it has not seen, and keeps the last
-    thousand: a run holds far more of them in the end than a few steps show. Found with passes that are too small to
-    leave anything else.
-    """
-    if opened.device.type != "cpu" or opened.probe.dtype != torch.bfloat16:
-        return 0.0
-    first = len(lengths) // 3  # they fill the holes that loading left
-    before = 0
-    for place, length in enumerate(lengths):
-        if place == first:
-            before = resident()
-        play(tiny_pass(opened, length))
-    return max(0.0, (resident() - before) / (len(lengths) - first))
-
-
-def tiny_pass(opened: Opened, length: int) -> TokenBatch:
-    """The beginning of the longest row, each token of it trained: the number of labels is a length too."""
+def tiny_pass(opened: Opened) -> TokenBatch:
+    """The beginning of the longest row, each token of it trained."""
     row = max(opened.prepared.train, key=len)
-    tokens = row.tokens[:length]
+    tokens = row.tokens[:TINY]
     return pack([Example(tokens, [True] * len(tokens), row.row)])
 
 
 def size(batch: TokenBatch) -> int:
-    return len(batch.tokens)
-
-
-def kept_when_reading(opened: Opened, model: CausalLM) -> float:
-    """-> bytes that stay after reading a pass of a new length, without a gradient."""
-    model.eval()
-    with torch.no_grad():
-        return kept_for_a_length(opened, model, OTHERS)
+    """Tokens of its examples: what is shared is counted for each, as in the tokens of the run."""
+    return batch.size
 
 
 def validate_a_little(opened: Opened, model: CausalLM) -> float:
