@@ -50,10 +50,12 @@ def _run(recipe: Recipe, folder: Path, show: Show) -> RunResult:
     show.way(model.way)
     torch.manual_seed(opened.recipe.train.seed)
     method.attach(network)
+    model.eval()  # new layers begin in training mode, and what follows must not draw dropout
     counts = parameter_counts(network)
     show.parameters(*counts)
     proof = Proof.begin(network, opened.base.folder, probe(opened))
     fitted = train(opened, model, folder, show)
+    model.eval()
     saved = save(folder, opened)
     checks = proof.end(network, saved.folder, steps=fitted.steps)
     show.proof(checks)

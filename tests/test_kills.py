@@ -1,0 +1,74 @@
+"""A whole run, killed at random moments and started again by the same command, ends as one that was never touched."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+
+def _command(base: Path, rows: Path, output: Path) -> list[str]:
+    return [
+        *(
+            sys.executable,
+            "-m",
+            "tunesmith",
+            "train",
+            "--base",
+            str(base),
+            "--data",
+            str(rows),
+            "--output",
+            str(output),
+        ),
+        *("train.threads=1", "train.precision=float32", "train.epochs=12", "train.checkpoint_every=3"),
+        *("train.learning_rate=0.01", "train.evaluate_every=10", "method.dropout=0.1", "method.rank=4"),
+        *("evaluate.answers=1", "evaluate.answer_tokens=4", "evaluate.general=false"),
+    ]
+
+
+def _whole(folder: Path) -> dict[str, bytes]:
+    """What must be the same to the byte: adapter, metrics, and the state of the last checkpoint."""
+    last = max((folder / "checkpoints").glob("step-*"))
+    files = [folder / "adapter" / "adapter_model.safetensors", folder / "metrics.jsonl", folder / "evaluation.json"]
+    files += [last / "trainable.safetensors", last / "optimizer.safetensors", last / "rng.safetensors"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def _killed_run(command: list[str], kills: int, seconds: float, seed: int) -> int:
+    """Run `command` until it ends by itself, killing it `kills` times before. -> how many kills hit a live process."""
+    draw, hit = random.Random(seed), 0
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for _ in range(kills):
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(draw.uniform(0.3, 1.0) * seconds)
+        if process.poll() is None:
+            hit += 1
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return hit
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(30, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
+def test_a_killed_run_ends_as_one_that_was_not(kills, tiny_folder, tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    lines = (json.dumps({"text": f"number {i}", "label": "odd" if i % 2 else "even"}) for i in range(80))
+    rows.write_text("\n".join(lines))
+    base = tiny_folder("llama")
+    command = _command(base, rows, tmp_path / "calm")
+    begin = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    seconds = time.monotonic() - begin
+    hit = _killed_run(_command(base, rows, tmp_path / "killed"), kills, seconds, seed=kills)
+    assert hit > kills // 2
+    calm, killed = _whole(tmp_path / "calm"), _whole(tmp_path / "killed")
+    assert calm.keys() == killed.keys()
+    assert [name for name in calm if calm[name] != killed[name]] == []
