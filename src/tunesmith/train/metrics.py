@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import sys
 from collections.abc import Mapping
@@ -85,6 +86,11 @@ def peak_memory(device: torch.device) -> int:
     """-> the most bytes that this process has held so far: on the GPU when there is one, else resident."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")
+    if status.is_file():  # `getrusage` would count the process that started this one, too
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE)
+        if found:
+            return int(found[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
