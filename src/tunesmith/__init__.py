@@ -67,9 +67,20 @@ _PLACES = {
     "run": "run",
 }
 
+
+def _others_compute() -> bool:
+    """Whether other processes want the processors: over the last minute, and at this moment."""
+    try:
+        with open("/proc/loadavg", encoding="ascii") as file:
+            fields = file.read().split()
+    except OSError:
+        return os.getloadavg()[0] > BUSY
+    return float(fields[0]) > BUSY and int(fields[3].split("/")[0]) > 1  # one of those that run is this one
+
+
 # Threads that wait for each other spin. Alone on a machine that is 15 to 20 % faster than sleeping; beside another busy
 # process it is two to eight times slower (docs/decisions/0003). OpenMP reads this once, when torch is loaded.
-if os.getloadavg()[0] > BUSY:
+if _others_compute():
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
