@@ -18,7 +18,7 @@ def test_the_reference_is_up_to_date():
 def test_the_tree_in_the_readme_is_the_tree():
     text = (ROOT / "README.md").read_text()
     tree = text.split("## The tree")[1].split("```")[1]
-    inside = {name for name in re.findall(r"^  (\w+)/ ", tree, re.MULTILINE)}
+    inside = set(re.findall(r"^  (\w+)/ ", tree, re.MULTILINE))
     folders = {p.name for p in (ROOT / "src" / "tunesmith").iterdir() if p.is_dir() and p.name != "__pycache__"}
     assert inside | {"recipes"} == folders
     for name in re.findall(r"^(\w+)/ ", tree, re.MULTILINE):
