@@ -67,7 +67,7 @@ class _Asking:
     def general(self, model: CausalLM) -> float:
         """-> seconds to score the general text, each token of which is scored."""
         texts = self.questions.general
-        tried = [texts[p] for p in spread(list(map(len, texts)), self.opened.tokens_per_pass // 2)]
+        tried = [texts[p] for p in spread(list(map(len, texts)), self.opened.tokens_per_pass)]
         if not tried:
             return 0.0
         seconds = timed(lambda: score_examples(model, tried, self.opened.tokens_per_pass, self.opened.device))
