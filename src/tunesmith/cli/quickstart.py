@@ -11,7 +11,7 @@ RECIPE = "smollm2-lora-drug-reviews.yaml"
 def quickstart(
     output: Annotated[str | None, typer.Option(help="The run folder.", show_default="runs/quickstart")] = None,
 ) -> None:
-    """Fine-tune a small chat model on 600 drug reviews: about five minutes on two cores, downloads included."""
+    """Fine-tune a small chat model on 600 drug reviews: six to ten minutes on two cores, downloads included."""
     from tunesmith.cli.ending import print_ending
     from tunesmith.cli.given import made
 
