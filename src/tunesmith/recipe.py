@@ -17,6 +17,7 @@ from tunesmith.data.config import Data
 from tunesmith.evaluate.config import Evaluate
 from tunesmith.methods import METHODS, AnyMethod
 from tunesmith.methods.lora import LoRA
+from tunesmith.methods.names import spelled_out
 from tunesmith.objectives import AnyObjective
 from tunesmith.objectives.sft import SFT
 from tunesmith.train.config import Train
@@ -48,7 +49,7 @@ class Recipe(Config):
 
         def __init__(self, **values: Any) -> None:
             try:
-                super().__init__(**values)
+                super().__init__(**spelled_out(values))
             except ValidationError as error:
                 raise UserError(_explained(error.errors()[0])) from error
 

@@ -1,0 +1,20 @@
+"""What a method puts in the place of a module: the module itself, and what is added to it while it is active."""
+
+from torch import nn
+
+
+class Layer(nn.Module):
+    """The common face: switched by `active`, weakened by `strength`, taken out by putting `base` back.
+
+    A strength of 1 is what was trained, 0 is the base; layers may stand over layers.
+    """
+
+    def __init__(self, base: nn.Module) -> None:
+        super().__init__()
+        self.base = base
+        self.active = True
+        self.strength = 1.0
+
+    def merged(self) -> nn.Module:
+        """The base module with the change written into its weights, in float32 and rounded once."""
+        raise AssertionError("a method whose layers cannot be merged says so in `cannot_merge`")
