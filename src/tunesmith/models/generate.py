@@ -55,13 +55,15 @@ def step_by_step(
 
 def _next_logits(network: Any, tokens: Tensor, present: Tensor, cache: DynamicCache) -> Tensor:
     positions = (present.cumsum(1) - 1).clamp_(min=0)[:, -tokens.shape[1] :]
+    # An index, not a count: the slice that a count gives is not contiguous, and torch then copies the head for each row.
+    last = torch.tensor([tokens.shape[1] - 1], device=tokens.device)
     result = network(
         input_ids=tokens,
         attention_mask=present,
         position_ids=positions,
         past_key_values=cache,
         use_cache=True,
-        logits_to_keep=1,
+        logits_to_keep=last,
     )
     return result.logits[:, -1].float().cpu()
 
