@@ -8,16 +8,14 @@ from torch import Tensor, nn
 
 from tunesmith.core.errors import UserError
 from tunesmith.export.adapter import base_fingerprint, read_adapter
-from tunesmith.export.lora_tensors import COPY
+from tunesmith.export.tensors import COPY
+from tunesmith.methods import PEFT_TYPES
 from tunesmith.methods.experts import stacks
-from tunesmith.methods.lora import LoRA
+from tunesmith.methods.method import MethodConfig
 from tunesmith.methods.stored import load_stored
 
-PEFT_TYPES = {"LORA": LoRA}
-"""Methods by the `peft_type` of the files they make."""
 
-
-def attach_adapter(network: nn.Module, folder: Path, *, fingerprint: str | None = None) -> LoRA:
+def attach_adapter(network: nn.Module, folder: Path, *, fingerprint: str | None = None) -> MethodConfig:
     """Attach the adapter in `folder` to `network`, which is frozen by that. -> the method, for `merge` and `detach`.
 
     `fingerprint`: of the base that `network` came from; compared with the one the adapter was trained on, where the

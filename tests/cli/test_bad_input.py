@@ -110,7 +110,7 @@ KEYS: dict[str, tuple[str, tuple[str, ...]]] = {
     "parts that do not add up": ("data.split=[0.5,0.1,0.1]", ("data.split", "add up to 1")),
     "not YAML": ("method.targets=[q_proj", ("method.targets", "[q_proj")),
     "no target": ("method.targets=[q_prj]", ("method.targets", "`q_prj`", "`q_proj`", "k_proj")),
-    "a target that is no linear layer": ("method.targets=[norm]", ("method.targets", "not a linear layer")),
+    "a target that is no linear layer": ("method.targets=[norm]", ("method.targets", "no layer that can be adapted")),
     "longer than the model reads": ("data.max_length=100000", ("data.max_length", "256")),
 }
 

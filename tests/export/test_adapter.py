@@ -44,7 +44,7 @@ BAD_TO_WRITE: dict[str, tuple[Callable[[], dict[str, Tensor]], str]] = {
     "not a number": (lambda: pair() | {f"{Q}.lora_A.weight": torch.full((2, 4), torch.nan)}, "8 values that are NaN"),
     "untrained": (lambda: pair() | {f"{Q}.lora_B.weight": torch.zeros(4, 2)}, "every B is zero"),
     "half a pair": (lambda: {f"{Q}.lora_A.weight": torch.ones(2, 4)}, "lora_B.weight` is missing"),
-    "empty shards": (lambda: pair() | {f"{Q}.lora_A.weight": torch.ones(0)}, "a matrix is expected"),
+    "empty shards": (lambda: pair() | {f"{Q}.lora_A.weight": torch.ones(0)}, "is empty"),
     "another rank": (lambda: pair(3), "has rank 3, but `r` is 2"),
     "another name": (lambda: pair() | {"lm_head.weight": torch.ones(4, 4)}, "not the name of a LoRA tensor"),
 }

@@ -174,11 +174,9 @@ def test_our_own_file_comes_back_to_the_bit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        {"use_dora": True, "target_modules": ["q_proj"]},
         {"bias": "lora_only", "target_modules": ["q_proj"]},
         {"lora_bias": True, "target_modules": ["q_proj"]},
         {"modules_to_save": ["lm_head"], "target_modules": ["q_proj"]},
-        {"target_modules": ["embed_tokens", "q_proj"]},
         {"init_lora_weights": "pissa", "target_modules": ["q_proj"]},
     ],
     ids=lambda c: next(iter(c)),

@@ -72,9 +72,9 @@ def test_without_gradients_only_the_experts_of_the_tokens_are_summed(family: str
         if isinstance(module, StackUpdate) and module.experts > 1:
             full = module.added_to
 
-            def recorded(weight: Tensor, used: Tensor | None = None, full=full) -> Tensor:  # type: ignore[no-untyped-def]
+            def recorded(weight: Tensor, used: Tensor | None = None, strength: float = 1.0, full=full) -> Tensor:  # type: ignore[no-untyped-def]
                 seen.append([] if used is None else used.tolist())
-                return full(weight, used)
+                return full(weight, used, strength)
 
             module.added_to = recorded  # type: ignore[method-assign]
     token = torch.tensor([[7]])
@@ -100,8 +100,8 @@ def test_no_second_copy_of_the_experts_waits_for_the_backward_pass(family: str, 
     made: list[weakref.ref[Tensor]] = []
     full = StackUpdate.added_to
 
-    def noted(self: StackUpdate, weight: Tensor, used: Tensor | None = None) -> Tensor:
-        changed = full(self, weight, used)
+    def noted(self: StackUpdate, weight: Tensor, used: Tensor | None = None, strength: float = 1.0) -> Tensor:
+        changed = full(self, weight, used, strength)
         made.append(weakref.ref(changed.untyped_storage()))
         return changed
 

@@ -74,7 +74,7 @@ def test_all_linear_leaves_the_head_and_the_embedding_alone() -> None:
 @pytest.mark.parametrize(
     ("method", "message"),
     [
-        (LoRA(targets=("embed_tokens",)), "matches model.embed_tokens, which is a Embedding and not a linear layer"),
+        (LoRA(targets=("norm",)), "matches model.norm, which is a LlamaRMSNorm and no layer that can be adapted"),
         (LoRA(targets=("q_proj", "qproj")), "`qproj` matches no layer; did you mean `q_proj`"),
         (LoRA(targets=("q_proj",), ranks={"v_proj": 2}), r"method\.ranks: `v_proj` matches none of the targets"),
         (LoRA(targets=("q_proj",), alphas={"*.9.*": 2.0}), r"method\.alphas: `\*\.9\.\*` matches none of the targets"),

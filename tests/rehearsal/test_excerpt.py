@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from tunesmith.core.batch import Example
 from tunesmith.core.order import step_indices, steps_per_epoch
-from tunesmith.rehearsal.excerpt import LOOKED_AT, Calendar, evenly, outline, spread
+from tunesmith.models.language import STEP
+from tunesmith.rehearsal.excerpt import LOOKED_AT, Calendar, differing, evenly, outline
 from tunesmith.streams.tokens import token_stream
 from tunesmith.train.config import Train
 
@@ -52,18 +53,13 @@ def test_steps_are_spread_over_the_whole_run(count: int, most: int) -> None:
         assert max(found[:4]) > 2 * count / 3
 
 
-@given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(1, 400))
-def test_rows_of_all_lengths_fill_about_a_pass(sizes: list[int], limit: int) -> None:
-    places = spread(sizes, limit)
-    assert places and len(set(places)) == len(places)
-    if len(places) > 1:
-        assert sum(sizes[p] for p in places) <= limit + 2 * max(sizes)
-    if sum(sizes) <= limit:
-        assert sorted(places) == list(range(len(sizes)))
-
-
-def test_nothing_is_spread_over_nothing() -> None:
-    assert spread([], 10) == []
+@given(st.lists(st.integers(1, 4000), max_size=60), st.integers(1, 6))
+def test_passes_that_differ_in_length_are_tried_once_and_the_longest_always(totals: list[int], most: int) -> None:
+    places = differing(totals, most)
+    lengths = [-(-totals[place] // STEP) for place in places]
+    assert len(lengths) == len(set(lengths)) == min(most, len({-(-tokens // STEP) for tokens in totals}))
+    if totals:
+        assert lengths[0] == -(-max(totals) // STEP)
 
 
 @pytest.mark.parametrize("steps", [1, 4, 12, 75, 100])

@@ -3,7 +3,7 @@
 Shapes: T tokens of a packed row, L labelled ones.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -92,7 +92,7 @@ def _passes(
     model: LanguageModel, examples: Sequence[Example], tokens_per_pass: int, device: torch.device
 ) -> Iterator[tuple[list[int], TokenBatch, Tensor]]:
     """-> the places of the examples of a pass, the pass, and (L,) its log-probabilities in float64, on the CPU."""
-    for places in _grouped(examples, tokens_per_pass):
+    for places in grouped(examples, tokens_per_pass):
         batch = pack([examples[place] for place in places], share=True)
         if batch.units:
             with torch.no_grad():
@@ -100,8 +100,8 @@ def _passes(
             yield places, batch, logprobs
 
 
-def _grouped(examples: Sequence[Example], tokens_per_pass: int) -> Iterator[list[int]]:
-    """Longest first, so that a pass that does not fit the memory is the first, and equals stand together."""
+def grouped(examples: Sequence[Sized], tokens_per_pass: int) -> Iterator[list[int]]:
+    """-> the places of the examples of each pass: longest first, so that one that does not fit is the first."""
     group: list[int] = []
     held = 0
     for place in sorted(range(len(examples)), key=lambda i: -len(examples[i])):

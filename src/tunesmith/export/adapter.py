@@ -16,8 +16,8 @@ from tunesmith.core.errors import RunFailed, UserError
 from tunesmith.core.files import dump
 from tunesmith.export import peft_config
 from tunesmith.export.folder import whole_folder
-from tunesmith.export.lora_tensors import fault
 from tunesmith.export.peft_config import parse_object, read_config
+from tunesmith.export.tensors import BARE, fault
 
 WEIGHTS = "adapter_model.safetensors"
 FACTS = "tunesmith.json"
@@ -47,7 +47,8 @@ def write_adapter(
         raise RunFailed(f"{folder}: the adapter is not written: {wrong}")
     facts = {"schema": 1, "base": {"name": base_name, "fingerprint": base_fingerprint}, "recipe": recipe_hash}
     with whole_folder(folder, replaces=FACTS) as aside:
-        save_file({PREFIX + name: t for name, t in tensors.items()}, aside / WEIGHTS, metadata={"format": "pt"})
+        named = {name if name == BARE else PREFIX + name: tensor for name, tensor in tensors.items()}
+        save_file(named, aside / WEIGHTS, metadata={"format": "pt"})
         (aside / peft_config.NAME).write_text(peft_config.config_text(described, base_name), encoding="utf-8")
         (aside / FACTS).write_text(dump(facts), encoding="utf-8")
         (aside / "README.md").write_text(_card(described, base_name), encoding="utf-8")
@@ -57,7 +58,7 @@ def write_adapter(
 def read_adapter(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """-> the keys of the configuration, and the tensors by their names below `base_model.model.`.
 
-    Raises UserError, in one line, for whatever is missing, damaged, beyond its bound, or not plain LoRA tensors.
+    Raises UserError, in one line, for whatever is missing, damaged, beyond its bound, or not the tensors of its kind.
     """
     described = read_config(folder / peft_config.NAME)
     path = folder / WEIGHTS
@@ -90,7 +91,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
             if len(names) > MAX_TENSORS:
                 raise UserError(f"{path}: {len(names)} tensors; more than {MAX_TENSORS} are not read")
             for name in names:
-                if not name.startswith(PREFIX):
+                if name != BARE and not name.startswith(PREFIX):
                     raise UserError(f"{path}: `{name[:100]}` does not begin with {PREFIX}; not an adapter of PEFT")
             return {name.removeprefix(PREFIX): file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:

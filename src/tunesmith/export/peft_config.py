@@ -15,7 +15,6 @@ from tunesmith.core.errors import UserError, near
 
 NAME = "adapter_config.json"
 MAX_BYTES = 1 << 20
-KINDS = ("LORA",)
 
 Rank = Annotated[int, Field(ge=1, le=4096)]
 Strength = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -23,44 +22,71 @@ Short = Annotated[str, Field(max_length=1000)]
 Names = Annotated[list[Short], Field(max_length=20_000)]
 
 
-class LoRAFile(BaseModel):
-    """The keys of a LoRA file that have bounds."""
+class File(BaseModel):
+    """What the file of every kind may say."""
 
     model_config = ConfigDict(extra="allow", strict=True)
+
+    peft_type: str
+    target_modules: Names | Short | None = None
+    exclude_modules: Names | Short | None = None
+    layers_to_transform: list[int] | int | None = None
+    layers_pattern: list[Short] | Short | None = None
+
+
+class LoRAFile(File):
+    """Low-rank updates."""
 
     peft_type: Literal["LORA"]
     r: Rank = 8
     lora_alpha: Strength = 8
     lora_dropout: float = Field(0.0, ge=0, lt=1)
-    target_modules: Names | Short | None = None
-    exclude_modules: Names | Short | None = None
     target_parameters: Names | None = None
-    layers_to_transform: list[int] | int | None = None
-    layers_pattern: list[Short] | Short | None = None
     rank_pattern: dict[Short, Rank] | None = Field(default_factory=dict, max_length=20_000)
     alpha_pattern: dict[Short, Strength] | None = Field(default_factory=dict, max_length=20_000)
     use_rslora: bool = False
+    use_dora: bool = False
     fan_in_fan_out: bool = False
     bias: Literal["none", "all", "lora_only"] = "none"
 
 
+class VirtualFile(File):
+    """Virtual tokens before the text: prefix tuning, prompt tuning and p-tuning."""
+
+    peft_type: Literal["PREFIX_TUNING", "PROMPT_TUNING", "P_TUNING"]
+    num_virtual_tokens: int = Field(ge=1, le=100_000)
+    token_dim: int | None = Field(None, ge=1, le=1 << 20)
+    num_transformer_submodules: Literal[1] | None = None
+    num_attention_heads: int | None = Field(None, ge=1, le=1 << 16)
+    num_layers: int | None = Field(None, ge=1, le=1 << 16)
+    encoder_hidden_size: int | None = None
+    prefix_projection: bool = False
+
+
+FILES: dict[str, type[File]] = {
+    "LORA": LoRAFile,
+    "PREFIX_TUNING": VirtualFile,
+    "PROMPT_TUNING": VirtualFile,
+    "P_TUNING": VirtualFile,
+}
+"""What is read, by `peft_type`."""
+
 # Keys of PEFT 0.21 that are not above. What is not even here may change the numbers in a way that we cannot know.
 _KNOWN = {
     "task_type", "base_model_name_or_path", "revision", "inference_mode", "peft_version", "auto_mapping",
-    "modules_to_save", "init_lora_weights", "use_dora", "lora_bias", "layer_replication",
+    "modules_to_save", "init_lora_weights", "lora_bias", "layer_replication",
     "trainable_token_indices", "ensure_weight_tying", "loftq_config", "eva_config", "corda_config", "megatron_config",
     "megatron_core", "lora_ga_config", "velora_config", "alora_invocation_tokens", "use_qalora", "qalora_group_size",
     "monteclora_config", "use_bdlora", "arrow_config", "kasa_config", "runtime_config",
+    "init_weights", "prompt_tuning_init", "prompt_tuning_init_text", "prompt_tuning_init_state_dict_path",
+    "tokenizer_name_or_path", "tokenizer_kwargs", "encoder_reparameterization_type", "encoder_num_layers",
+    "encoder_dropout",
 }  # fmt: skip
 _GENERAL: dict[str, Any] = {
     "auto_mapping": None,
-    "bias": "none",
     "inference_mode": True,
-    "init_lora_weights": True,
-    "modules_to_save": None,
     "revision": None,
     "task_type": "CAUSAL_LM",
-    "use_dora": False,
 }
 
 
@@ -78,15 +104,15 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: {path.stat().st_size} bytes; more than {MAX_BYTES} are not read")
     found = parse_object(path)
     kind = found.get("peft_type")
-    if kind not in KINDS:
-        raise UserError(f"{path}: `peft_type` is {str(kind)[:40]!r}; this version reads {', '.join(KINDS)}")
+    if kind not in FILES:
+        raise UserError(f"{path}: `peft_type` is {str(kind)[:40]!r}; this version reads {', '.join(FILES)}")
     try:
-        LoRAFile.model_validate(found)
+        FILES[kind].model_validate(found)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part)[:60] for part in first["loc"])
         raise UserError(f"{path}: `{where}`: {first['msg']}") from error
-    known = _KNOWN | set(LoRAFile.model_fields)
+    known = _KNOWN | set(FILES[kind].model_fields)
     for key, value in found.items():
         if key not in known and value not in (None, False, {}, []):
             raise UserError(f"{path}: `{key[:60]}` is not a key this version knows{near(key, known)}; remove it")

@@ -1,4 +1,4 @@
-"""Every way to change a model. A new method is one file here, one name in the union and one in the table."""
+"""Every way to change a model. A new method is one file here, one name in the union and one in the tables."""
 
 from typing import Annotated
 
@@ -6,7 +6,12 @@ from pydantic import Field
 
 from tunesmith.methods.full import Full
 from tunesmith.methods.lora import LoRA
+from tunesmith.methods.method import MethodConfig
 
 AnyMethod = Annotated[LoRA | Full, Field(discriminator="kind")]
 
-METHODS: dict[str, type[LoRA] | type[Full]] = {"lora": LoRA, "full": Full}
+METHODS: dict[str, type[MethodConfig]] = {"lora": LoRA, "full": Full}
+"""By the kind that a recipe names."""
+
+PEFT_TYPES: dict[str, type[MethodConfig]] = {"LORA": LoRA}
+"""By the `peft_type` of the files they make."""

@@ -23,6 +23,7 @@ from torch.func import functional_call
 from torch.nn.modules.conv import _ConvNd
 
 from tunesmith.core.layers import is_linear_map
+from tunesmith.methods.layer import Layer
 
 View = tuple[str, torch.Size, tuple[int, ...], int]  # which stack; size, strides and offset in it
 Pack = Callable[[Tensor], Tensor | View]
@@ -74,38 +75,43 @@ class StackUpdate(nn.Module):
         nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
         self.rank, self.alpha, self.scale, self.transposed = rank, alpha, scale, transposed
 
-    def added_to(self, weight: Tensor, used: Tensor | None = None) -> Tensor:
+    def tensors(self) -> dict[str, Tensor]:
+        """-> what a file holds, by the end of its name in PEFT's format."""
+        return {"lora_A.weight": self.down, "lora_B.weight": self.up}
+
+    def added_to(self, weight: Tensor, used: Tensor | None = None, strength: float = 1.0) -> Tensor:
         """-> W' in the shape and precision of `weight`; only the experts `used` (U,) have values, where it is given."""
         a = self.down.unflatten(0, (self.experts, self.rank))  # (E, R, I)
         b = self.up.unflatten(1, (self.rank, self.experts)).permute(2, 0, 1)  # (E, O, R)
         left, right = (a.mT, b.mT) if self.transposed else (b, a)
         if used is None or weight.ndim == 2:
             stack = weight.view(self.experts, *weight.shape[-2:])
-            return self._sum(stack, left, right).view(weight.shape)
+            return self._sum(stack, left, right, strength).view(weight.shape)
         # Memory that nothing touches is not taken from the system: a token pays for its own experts alone.
         changed = torch.empty_like(weight)
         for place in used.tolist():
             e = slice(place, place + 1)
-            changed[e] = self._sum(weight[e], left[e], right[e])
+            changed[e] = self._sum(weight[e], left[e], right[e], strength)
         return changed
 
-    def _sum(self, stack: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    def _sum(self, stack: Tensor, left: Tensor, right: Tensor, strength: float) -> Tensor:
         exact = stack.to(torch.promote_types(stack.dtype, left.dtype))
-        return torch.baddbmm(exact, left, right, alpha=self.scale).to(stack.dtype)
+        return torch.baddbmm(exact, left, right, alpha=self.scale * strength).to(stack.dtype)
 
 
-class StackLayer(nn.Module):
+class StackLayer(Layer):
     """A frozen module and the updates of some of its own parameters."""
 
     def __init__(self, base: nn.Module, updates: Mapping[str, StackUpdate]) -> None:
-        super().__init__()
-        self.base = base
+        super().__init__(base)
         self.updates = nn.ModuleDict(dict(updates))
-        self.active = True
 
     def changed(self, used: Tensor | None = None) -> dict[str, Tensor]:
         """-> name: W' of every parameter that has an update, of the experts `used` alone where they are known."""
-        return {own: update.added_to(self.base.get_parameter(own), used) for own, update in self.by_name().items()}
+        return {
+            own: update.added_to(self.base.get_parameter(own), used, self.strength)
+            for own, update in self.by_name().items()
+        }
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
         if not self.active:
@@ -129,7 +135,8 @@ class StackLayer(nn.Module):
                 return kept
             own, size, stride, offset = kept
             with torch.no_grad():
-                return self.by_name()[own].added_to(self.base.get_parameter(own)).as_strided(size, stride, offset)
+                weight = self.by_name()[own].added_to(self.base.get_parameter(own), strength=self.strength)
+                return weight.as_strided(size, stride, offset)
 
         return pack, unpack
 

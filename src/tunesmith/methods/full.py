@@ -4,12 +4,12 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from tunesmith.core.config import Config
 from tunesmith.core.errors import UserError, near
 from tunesmith.methods.inject import matches
+from tunesmith.methods.method import MethodConfig
 
 
-class Full(Config):
+class Full(MethodConfig):
     """Train the weights themselves."""
 
     kind: Literal["full"] = "full"

@@ -13,6 +13,8 @@ from tunesmith.methods.experts import owner, stacks
 Value = TypeVar("Value")
 Targets = str | tuple[str, ...]
 ALL_LINEAR = "all-linear"
+TABLES = (nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+"""What is adapted only when a pattern names it."""
 
 
 def matches(name: str, pattern: str) -> bool:
@@ -34,12 +36,13 @@ def by_pattern(name: str, table: Mapping[str, Value], default: Value) -> Value:
 def find_targets(network: nn.Module, targets: Targets) -> dict[str, nn.Module | nn.Parameter]:
     """-> name: linear map, or name: stacked weight; a pattern that means a module means the stacks in it too.
 
-    Raises UserError when a pattern matches none of them.
+    A pattern may also name an embedding or a convolution. Raises UserError when it matches none of all these.
     """
     known: dict[str, nn.Module | nn.Parameter] = {**linear_maps(network), **stacks(network)}
     if targets == ALL_LINEAR:
         head = _output_head(network)
         return {name: found for name, found in known.items() if found is not head}
+    known |= {name: module for name, module in network.named_modules() if isinstance(module, TABLES)}
     patterns = (targets,) if isinstance(targets, str) else targets
     for pattern in patterns:
         if not any(_means(name, found, pattern) for name, found in known.items()):
@@ -90,7 +93,7 @@ def _no_match(pattern: str, network: nn.Module, known: Iterable[str]) -> str:
     others = [name for name, _ in network.named_modules() if name and matches(name, pattern)]
     if others:
         kind = type(network.get_submodule(others[0])).__name__
-        return f"method.targets: `{pattern}` matches {others[0]}, which is a {kind} and not a linear layer"
+        return f"method.targets: `{pattern}` matches {others[0]}, which is a {kind} and no layer that can be adapted"
     ends = dict.fromkeys(name.removesuffix(".weight").rsplit(".", 1)[-1] for name in known)
     return f"method.targets: `{pattern}` matches no layer{near(pattern, ends)}; linear layers here: {', '.join(ends)}"
 

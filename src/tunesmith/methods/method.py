@@ -25,12 +25,12 @@ class MethodConfig(Config):
         """Freeze `network` and put trainable parts into its tree. Raises UserError, with the tree as it was."""
         raise AssertionError("every method attaches")
 
-    def start(self, network: nn.Module, feed: Callable[[], None]) -> None:
+    def prepare(self, network: nn.Module, feed: Callable[[], None]) -> None:
         """Give the attached parts first values that depend on data: `feed()` sends training rows through the model."""
 
     @property
     def needs_data(self) -> bool:
-        """Whether `start` does anything."""
+        """Whether `prepare` does anything."""
         return False
 
     def detach(self, network: nn.Module) -> None:

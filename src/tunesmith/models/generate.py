@@ -55,7 +55,7 @@ def step_by_step(
 
 def _next_logits(network: Any, tokens: Tensor, present: Tensor, cache: DynamicCache) -> Tensor:
     positions = (present.cumsum(1) - 1).clamp_(min=0)[:, -tokens.shape[1] :]
-    # An index, not a count: the slice that a count gives is not contiguous, and torch then copies the head for each row.
+    # An index, not a count: the slice of a count is not contiguous, and torch then copies the head for each row.
     last = torch.tensor([tokens.shape[1] - 1], device=tokens.device)
     result = network(
         input_ids=tokens,

@@ -6,6 +6,7 @@ from math import ceil, lcm
 
 from tunesmith.core.batch import Example
 from tunesmith.core.order import step_indices
+from tunesmith.models.language import STEP
 from tunesmith.streams.tokens import fitted
 from tunesmith.train.config import Train
 
@@ -52,13 +53,17 @@ def evenly(count: int, most: int) -> list[int]:
     return list(dict.fromkeys(places))[: min(count, most)]
 
 
-def spread(sizes: Sequence[int], limit: int) -> list[int]:
-    """-> the places of items of all lengths, evenly, that fill about one pass of `limit` tokens, at least one."""
-    if not sizes:
-        return []
-    ordered = sorted(range(len(sizes)), key=lambda i: -sizes[i])
-    number = max(1, min(len(sizes), int(limit * len(sizes) / sum(sizes))))
-    return [ordered[(2 * i + 1) * len(sizes) // (2 * number)] for i in range(number)]
+def differing(totals: Sequence[int], most: int) -> list[int]:
+    """-> the places of at most `most` passes, no two of which a processor sees as the same length; the longest first.
+
+    Kernels are made, and kept, for each length that is new: what a run holds in the end depends on them.
+    """
+    first: dict[int, int] = {}
+    for place, tokens in enumerate(totals):
+        first.setdefault(-(-tokens // STEP), place)
+    ordered = [first[length] for length in sorted(first, reverse=True)]
+    number = min(most, len(ordered))
+    return [ordered[i * len(ordered) // number] for i in range(number)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from tunesmith.evidence import ANSWERS_AT_ONCE, Questions
 from tunesmith.models.generate import Sampling, step_by_step
 from tunesmith.models.language import CausalLM
 from tunesmith.opening import Opened, base_of
-from tunesmith.rehearsal.excerpt import spread
-from tunesmith.rehearsal.training import timed
+from tunesmith.rehearsal.training import timed, timed_passes
 
 PATIENCE = 10.0  # seconds for one group of answers; a longer one is taken to go on to its limit
+SCORED, GENERAL = 4, 3  # passes of items and of general text that are timed
 FEW = 8  # tokens of an answer of the tuned model: its rate, for its length is not that of the untrained one
 
 
@@ -34,13 +34,13 @@ def ask_a_little(opened: Opened, model: CausalLM) -> Asked:
     model.eval()
     asking = _Asking(opened, questions)
     tuned_answers = asking.answers(model, FEW)
-    tuned = asking.scoring(model, 1)
+    tuned = asking.scoring(model, SCORED)
     general = asking.general(model)
     begin = time.perf_counter()
     with base_of(opened, model) as original:
         reopened = time.perf_counter() - begin
         base_answers = asking.answers(original, None)
-        base = asking.scoring(original, 2)
+        base = asking.scoring(original, 1)
     compared = timed(lambda: _compare(questions))
     return Asked(
         scoring=tuned + base + general * (1 + base / tuned) + reopened + compared,
@@ -53,25 +53,30 @@ class _Asking:
     opened: Opened
     questions: Questions
 
-    def scoring(self, model: CausalLM, share: int) -> float:
-        """-> seconds to score all items, from items of all lengths that fill one pass, or a `share`-th of it."""
+    def scoring(self, model: CausalLM, most: int) -> float:
+        """-> seconds to score all items, from at most `most` of their passes."""
         questions, limit, device = self.questions, self.opened.tokens_per_pass, self.opened.device
-        sizes = [read(item) for item in questions.items] if questions.labelled else list(map(len, questions.examples))
-        places = spread(sizes, limit // share)
-        if questions.labelled:
-            seconds = timed(lambda: classify(model, [questions.items[p] for p in places], limit, device))
-        else:
-            seconds = timed(lambda: score_examples(model, [questions.examples[p] for p in places], limit, device))
-        return seconds * sum(sizes) / sum(sizes[p] for p in places)
+        labelled = questions.labelled
+        sizes = [read(item) for item in questions.items] if labelled else list(map(len, questions.examples))
+
+        def score(places: Sequence[int]) -> None:
+            if labelled:
+                classify(model, [questions.items[place] for place in places], limit, device)
+            else:
+                score_examples(model, [questions.examples[place] for place in places], limit, device)
+
+        return timed_passes(score, sizes, limit, most)
 
     def general(self, model: CausalLM) -> float:
         """-> seconds to score the general text, each token of which is scored."""
-        texts = self.questions.general
-        tried = [texts[p] for p in spread(list(map(len, texts)), self.opened.tokens_per_pass)]
-        if not tried:
+        texts, limit = self.questions.general, self.opened.tokens_per_pass
+        if not texts:
             return 0.0
-        seconds = timed(lambda: score_examples(model, tried, self.opened.tokens_per_pass, self.opened.device))
-        return seconds * sum(map(len, texts)) / sum(map(len, tried))
+
+        def score(places: Sequence[int]) -> None:
+            score_examples(model, [texts[place] for place in places], limit, self.opened.device)
+
+        return timed_passes(score, list(map(len, texts)), limit, GENERAL)
 
     def answers(self, model: CausalLM, most: int | None) -> float:
         """-> seconds to write all answers. `most`: stop after so many tokens and take the references' lengths."""

@@ -1,27 +1,30 @@
 """Some steps of a training, timed: its largest passes for the memory, typical ones for the time."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 from torch import nn
 
 from tunesmith.core.batch import Example, TokenBatch, pack
-from tunesmith.evaluate.score import score_examples
-from tunesmith.models.language import CausalLM
+from tunesmith.evaluate.score import grouped, score_examples
+from tunesmith.models.language import STEP, CausalLM
 from tunesmith.opening import Opened
-from tunesmith.rehearsal.excerpt import Outline, evenly, spread
+from tunesmith.rehearsal.excerpt import Outline, differing, evenly
 from tunesmith.streams.tokens import token_stream
 from tunesmith.train.optimizer import Optimizer
 from tunesmith.train.step import Stepper
 from tunesmith.train.world import World
 
-FEWEST, MOST = 2, 12  # typical steps that are timed
-PATIENCE, SHARE = 15.0, 0.04  # seconds for them, or this share of the training when that is less
+FEWEST, MOST = 2, 16  # typical steps that are timed
+LOOKED_AT = 64  # steps among which those are chosen that bring passes of lengths not met so far
+PATIENCE = 25.0  # seconds for them
 PASSES = 4  # of a step with more, so many are timed
 SMALL = 0.01  # of the learning rate: weights must move, and nothing is kept of it
 TINY = 32  # tokens of a first pass
+VALIDATED = 3  # passes of a validation that are timed
 
 
 class TimedOptimizer(Optimizer):
@@ -67,13 +70,18 @@ def train_a_little(opened: Opened, model: CausalLM, optimizer: TimedOptimizer, r
 
     rates: list[float] = []  # seconds a token
     updates: list[float] = []
+    met: set[int] = set()
     begin = time.perf_counter()
-    for step in evenly(run.steps, MOST):
-        if len(rates) >= FEWEST and time.perf_counter() - begin > min(PATIENCE, SHARE * median(rates) * run.tokens):
-            break
-        start = time.perf_counter()
+    for step in evenly(run.steps, LOOKED_AT):
         passes = stream(step)
         tried = passes[:: -(-len(passes) // PASSES)]
+        lengths = {-(-len(batch.tokens) // STEP) for batch in tried}
+        if len(rates) >= FEWEST and lengths <= met:
+            continue
+        if len(rates) == MOST or (len(rates) >= FEWEST and time.perf_counter() - begin > PATIENCE):
+            break
+        met |= lengths
+        start = time.perf_counter()
         stepper.step(tried, rate)
         updates.append(optimizer.seconds)
         rates.append((time.perf_counter() - start - optimizer.seconds) / sum(map(size, tried)))
@@ -99,10 +107,20 @@ def validate_a_little(opened: Opened, model: CausalLM) -> float:
     if not rows:
         return 0.0
     model.eval()
-    tried = [rows[place] for place in spread(list(map(len, rows)), opened.tokens_per_pass // 2)]
-    return timed(lambda: score_examples(model, tried, opened.tokens_per_pass, opened.device)) * (
-        sum(map(len, rows)) / sum(map(len, tried))
-    )
+
+    def score(places: Sequence[int]) -> None:
+        score_examples(model, [rows[place] for place in places], opened.tokens_per_pass, opened.device)
+
+    return timed_passes(score, list(map(len, rows)), opened.tokens_per_pass, VALIDATED)
+
+
+def timed_passes(score: Callable[[Sequence[int]], None], sizes: Sequence[int], limit: int, most: int) -> float:
+    """-> seconds for items of `sizes` tokens, from at most `most` of their passes: those whose lengths differ."""
+    groups = list(grouped([range(size) for size in sizes], limit))
+    totals = [sum(sizes[place] for place in group) for group in groups]
+    tried = differing(totals, most)
+    seconds = sum(timed(partial(score, groups[place])) for place in tried)
+    return seconds * sum(totals) / sum(totals[place] for place in tried)
 
 
 def timed(work: Callable[[], object]) -> float:
