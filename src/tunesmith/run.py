@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import torch
-
 from tunesmith.artifact import save
 from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import write_json
@@ -16,7 +14,7 @@ from tunesmith.recipe import Recipe
 from tunesmith.report.document import RunResult
 from tunesmith.report.html import write_report
 from tunesmith.show import Show
-from tunesmith.stages import measure, probe, train
+from tunesmith.stages import attach, measure, probe, train
 
 
 def run(recipe: Recipe, show: Show | None = None) -> RunResult:
@@ -43,16 +41,15 @@ def _run(recipe: Recipe, folder: Path, show: Show) -> RunResult:
     show.all(source.prepared.said)
     write_json(folder / FACTS, source.prepared.facts)
     opened = open_base(source, folder, show.say)
-    network, method = opened.base.network, opened.recipe.method
+    network = opened.base.network
     show.base(opened.base)
     show.choices(opened.choices)
     model = CausalLM(network)
     show.way(model.way)
-    torch.manual_seed(opened.recipe.train.seed)
-    method.attach(network)
-    model.eval()  # new layers begin in training mode, and what follows must not draw dropout
+    attach(opened, model)
     counts = parameter_counts(network)
     show.parameters(*counts)
+    show.merging(opened.recipe.method.cannot_merge(network))
     proof = Proof.begin(network, opened.base.folder, probe(opened))
     fitted = train(opened, model, folder, show)
     model.eval()

@@ -52,6 +52,10 @@ class Show:
     def parameters(self, trained: int, total: int) -> None:
         self.say(f"{count(trained)} of {count(total)} parameters are trained ({share(trained / total)})")
 
+    def merging(self, why_not: str | None) -> None:
+        if why_not is not None:
+            self.say(f"note: the result cannot be merged into a plain model: {why_not}")
+
     def proof(self, checks: Mapping[str, Check]) -> None:
         for check in checks.values():
             self.say(f"proof: {check.sentence}" if check.passed else f"PROOF FAILED: {check.sentence}")

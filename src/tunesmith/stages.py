@@ -1,13 +1,19 @@
 """The two long stages of a run: training, and measuring base against tuned."""
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+import torch
+
+from tunesmith.core.batch import Example
 from tunesmith.core.errors import Interrupted
 from tunesmith.core.files import write_json
 from tunesmith.core.order import steps_per_epoch
 from tunesmith.evaluate.before_after import Evaluation
-from tunesmith.evaluate.score import score_examples
+from tunesmith.evaluate.score import grouped, score_examples
 from tunesmith.evidence import Questions, evidence
+from tunesmith.methods.method import Given
 from tunesmith.models.language import CausalLM
 from tunesmith.opening import Opened, base_of
 from tunesmith.show import Show
@@ -16,8 +22,33 @@ from tunesmith.train.loop import fit
 from tunesmith.train.progress import Fitted
 from tunesmith.train.world import World
 
+FED = 8  # passes of training rows that a method may look at before the first step
 PROBE = 4  # rows that the proof looks at
 PROBE_TOKENS = 64
+
+
+def attach(opened: Opened, model: CausalLM) -> None:
+    """Put the method into the network, with first values from the training rows where it wants them."""
+    network, method = opened.base.network, opened.recipe.method
+    torch.manual_seed(opened.recipe.train.seed)
+    method.attach(network)
+    model.eval()  # new layers begin in training mode, and what follows must not draw dropout
+    if method.needs_data:
+        rows, tokenizer, limit = opened.prepared.train, opened.base.tokenizer, opened.tokens_per_pass
+        groups = list(grouped(rows, limit))
+        some = [rows[place] for group in groups[:: -(-len(groups) // FED)] for place in group]
+        method.prepare(
+            network,
+            Given(
+                examples=[list(example.tokens) for example in rows],
+                encode=lambda text: list(tokenizer(text, add_special_tokens=False)["input_ids"]),
+                feed=partial(_read, model, some, opened),
+            ),
+        )
+
+
+def _read(model: CausalLM, rows: Sequence[Example], opened: Opened) -> None:
+    score_examples(model, rows, opened.tokens_per_pass, opened.device)
 
 
 def train(opened: Opened, model: CausalLM, folder: Path, show: Show) -> Fitted:

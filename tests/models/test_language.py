@@ -46,12 +46,13 @@ def test_a_way_that_is_wrong_is_not_taken(fault, monkeypatch):
     network = tiny("llama").eval()
     honest = language.walk
 
-    def wrong(net, tokens, positions, packing, wanted=None):
-        wanted = torch.arange(len(tokens)) if wanted is None else wanted
+    def wrong(net, read, positions, packing, wanted=None):
+        wanted = torch.arange(len(read)) if wanted is None else wanted
+        x = net.get_input_embeddings()(read) if read.ndim == 1 else read
         if fault == "numbers":
-            return honest(net, tokens, positions, packing, wanted) * 1.01
-        one = type(packing).of([len(tokens)])  # everything sees what stands before it in the row
-        return honest(net, tokens, positions, one, wanted)
+            return honest(net, x, positions, packing, wanted) * 1.01
+        one = type(packing).of([len(x)])  # everything sees what stands before it in the row
+        return honest(net, x, positions, one, wanted)
 
     monkeypatch.setattr(language, "walk", wrong)
     assert choose_way(network) == "packed"

@@ -37,7 +37,7 @@ from tunesmith.methods.lora_layers import (
     Update,
 )
 from tunesmith.methods.lora_start import begin_with_inputs, begin_with_weight
-from tunesmith.methods.method import MethodConfig
+from tunesmith.methods.method import Given, MethodConfig
 from tunesmith.methods.tied import untie
 
 TWO_IN_ONE = ".gate_up_proj"  # two linear maps in one: they share A, so it gets the rank of both, as in PEFT
@@ -94,9 +94,9 @@ class LoRA(MethodConfig):
     def needs_data(self) -> bool:
         return self.start == "eva"
 
-    def prepare(self, network: nn.Module, feed: Callable[[], None]) -> None:
+    def prepare(self, network: nn.Module, given: Given) -> None:
         if self.start == "eva":
-            begin_with_inputs(network, feed)
+            begin_with_inputs(network, given.feed)
 
     def attach(self, network: nn.Module) -> None:
         """Replace each target by a layer that adds a trainable update to it. Raises UserError without a target."""

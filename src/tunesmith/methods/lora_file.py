@@ -38,13 +38,14 @@ def bases(network: nn.Module) -> dict[str, nn.Module]:
 def described(network: nn.Module, rank: int, alpha: float, settings: Mapping[str, Any]) -> dict[str, Any]:
     """-> the keys of the file. `settings`: those that say the same of every layer."""
     found = updates(network)
-    shifted = any(isinstance(layer, ShiftedLoRALayer) for layer in found.values())
     ranks = {name: layer.rank for name, layer in found.items()}
     alphas = {name: layer.alpha for name, layer in found.items()}
-    if shifted:  # what was subtracted is in the file as well
-        scaled = {name: _doubled(alpha, bool(settings["use_rslora"])) for name, alpha in alphas.items()}
-        rank, alpha = 2 * rank, _doubled(alpha, bool(settings["use_rslora"]))
-        ranks, alphas = {name: 2 * own for name, own in ranks.items()}, scaled
+    shifted = [name for name, layer in found.items() if isinstance(layer, ShiftedLoRALayer)]
+    growth = 2**0.5 if settings["use_rslora"] else 2  # of alpha, so that the scale stays when the rank doubles
+    for name in shifted:  # what was subtracted is in the file as well
+        ranks[name], alphas[name] = 2 * ranks[name], growth * alphas[name]
+    if shifted:
+        rank, alpha = 2 * rank, growth * alpha
     return {
         "peft_type": "LORA",
         "r": rank,
@@ -58,11 +59,6 @@ def described(network: nn.Module, rank: int, alpha: float, settings: Mapping[str
         "modules_to_save": None,
         **settings,
     }
-
-
-def _doubled(alpha: float, stable: bool) -> float:
-    """The strength that leaves alpha / rank, or alpha / sqrt(rank), as it is when the rank doubles."""
-    return alpha * (2**0.5 if stable else 2)
 
 
 def settings(described: Mapping[str, Any], network: nn.Module) -> dict[str, Any]:

@@ -1,11 +1,21 @@
 """What every method answers; the sensible answer of most is given here. `core.protocols.Method` is the face."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 from torch import Tensor, nn
 
 from tunesmith.core.config import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a method may look at before the first step: the training rows, and nothing that is held out."""
+
+    examples: Sequence[Sequence[int]]  # as tokens
+    encode: Callable[[str], list[int]]  # a text as tokens
+    feed: Callable[[], None]  # sends some of the rows through the model, without gradients
 
 
 class MethodConfig(Config):
@@ -25,13 +35,18 @@ class MethodConfig(Config):
         """Freeze `network` and put trainable parts into its tree. Raises UserError, with the tree as it was."""
         raise AssertionError("every method attaches")
 
-    def prepare(self, network: nn.Module, feed: Callable[[], None]) -> None:
-        """Give the attached parts first values that depend on data: `feed()` sends training rows through the model."""
+    @property
+    def starts_as_base(self) -> bool:
+        """Whether the attached and untrained model says what the base says."""
+        return True
 
     @property
     def needs_data(self) -> bool:
         """Whether `prepare` does anything."""
         return False
+
+    def prepare(self, network: nn.Module, given: Given) -> None:
+        """Give the attached parts first values that depend on the rows."""
 
     def detach(self, network: nn.Module) -> None:
         """Take everything out again: the tree is as it was before `attach`."""

@@ -14,7 +14,7 @@ from torch import nn
 from tunesmith.core.errors import UserError, near
 from tunesmith.core.layers import is_linear_map
 from tunesmith.methods.experts import owner, stacks
-from tunesmith.methods.inject import ALL_LINEAR, find_targets
+from tunesmith.methods.inject import ALL_LINEAR, TABLES, find_targets
 
 FILE = "adapter_config.json"
 MAX_REPEATS = 5  # of one pattern: the time of a match grows with the length of a name to this power
@@ -54,9 +54,10 @@ def _modules(network: nn.Module, described: Mapping[str, Any]) -> list[str]:
         shown = targets if isinstance(targets, str) else sorted(targets)[0]
         raise UserError(f"{FILE}: `target_modules` ({shown}, ...) matches no layer of this base{near(shown, known)}")
     for name in names:
-        if not is_linear_map(module := network.get_submodule(name)):
+        module = network.get_submodule(name)
+        if not (is_linear_map(module) or isinstance(module, TABLES)):
             kind = type(module).__name__
-            raise UserError(f"{FILE}: `target_modules` means {name}, a {kind}; only linear layers are supported")
+            raise UserError(f"{FILE}: `target_modules` means {name}, a {kind}, which cannot be adapted")
     return names
 
 

@@ -67,12 +67,19 @@ class Packing:
 
     lengths: tuple[int, ...]  # of the examples, without what they share
     branches: Tensor | None
-    shared: int  # tokens at the head of the row that every example begins with
+    shared: int  # tokens at the head of the row that every example begins with, learned ones included
     slots: dict[int | None, tuple[Slots, ...]]  # by sliding window; filled when a layer first asks
+    prefix: Tensor | None = None  # (N, 2 L, K, D), learned keys and values before the row, of every layer
 
     @classmethod
-    def of(cls, lengths: Sequence[int], branches: Tensor | None = None, shared: int = 0) -> "Packing":
-        return cls(tuple(lengths), branches, shared, {})
+    def of(
+        cls, lengths: Sequence[int], branches: Tensor | None = None, shared: int = 0, prefix: Tensor | None = None
+    ) -> "Packing":
+        if prefix is None:
+            return cls(tuple(lengths), branches, shared, {})
+        if branches is not None:
+            branches = torch.cat([branches.new_zeros(len(prefix)), branches])
+        return cls(tuple(lengths), branches, shared + len(prefix), {}, prefix)
 
     def groups(self, window: int | None, device: torch.device) -> tuple[Slots, ...]:
         if window is not None and window >= self.shared + max(self.lengths):
@@ -82,8 +89,21 @@ class Packing:
         return self.slots[window]
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, packing: Packing, scale: float, window: int | None = None) -> Tensor:
-    """(T, H, D), (T, K, D), (T, K, D) -> (T, H, D)."""
+def attend(  # noqa: PLR0913 - what a layer is asked for, and what it knows of itself
+    q: Tensor, k: Tensor, v: Tensor, packing: Packing, scale: float, window: int | None = None, layer: int = 0
+) -> Tensor:
+    """(T, H, D), (T, K, D), (T, K, D) -> (T, H, D). `layer` chooses among learned keys and values.
+
+    To the slots these are tokens that all examples share; nobody asks what they see.
+    """
+    if packing.prefix is None:
+        return _attend(q, k, v, packing, scale, window)
+    keys, values = packing.prefix[:, 2 * layer].to(k.dtype), packing.prefix[:, 2 * layer + 1].to(v.dtype)
+    q = torch.cat([q.new_zeros(len(keys), *q.shape[1:]), q])
+    return _attend(q, torch.cat([keys, k]), torch.cat([values, v]), packing, scale, window)[len(keys) :]
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, packing: Packing, scale: float, window: int | None) -> Tensor:
     groups = packing.groups(window, q.device)
     if q.device.type == "cpu":
         return PackedAttention.apply(q, k, v, groups, scale, packing.shared)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tunesmith.core.batch import IGNORED, Example, TokenBatch, pack
+from tunesmith.core.virtual import virtual_of
 from tunesmith.models.attention import Packing
 from tunesmith.models.head import label_logprobs
 from tunesmith.models.packed import CannotPack, packed_hidden
@@ -43,11 +44,25 @@ class CausalLM(nn.Module):
 
     def hidden(self, batch: TokenBatch, wanted: Tensor) -> Tensor:
         """-> (L, D), what the output head would read at the places `wanted` (L,) of the packed row."""
+        virtual = virtual_of(self.network)
+        prompt, prefix = (virtual.embeddings(), virtual.keys_values()) if virtual else (None, None)
+        if virtual is not None:
+            batch = behind(batch, virtual.count, own_places=prompt is not None)
+            wanted = wanted if prompt is None else wanted + virtual.count
         batch = rounded(batch) if self.rounds else batch
-        packing = Packing.of(batch.lengths, batch.branches, batch.shared)
+        packing = Packing.of(batch.lengths, batch.branches, batch.shared, prefix)
         if self.way == "walk":
-            return walk(self.network, batch.tokens, batch.positions, packing, wanted)
-        return packed_hidden(self.network, batch.tokens, batch.positions, packing).index_select(0, wanted)
+            return walk(self.network, self._embedded(batch, prompt), batch.positions, packing, wanted)
+        read = batch.tokens if prompt is None else self._embedded(batch, prompt)
+        return packed_hidden(self.network, read, batch.positions, packing).index_select(0, wanted)
+
+    def _embedded(self, batch: TokenBatch, prompt: Tensor | None) -> Tensor:
+        """-> (T, D); `prompt` (N, D) stands in the place of the first tokens."""
+        embed = self.network.get_input_embeddings()
+        if prompt is None:
+            return embed(batch.tokens)
+        text = embed(batch.tokens[len(prompt) :])
+        return torch.cat([prompt.to(text.dtype), text])
 
     @property
     def rounds(self) -> bool:
@@ -62,6 +77,24 @@ class CausalLM(nn.Module):
             if hasattr(module, "active"):
                 module.training = mode  # itself alone: what it wraps is the base
         return self
+
+
+def behind(batch: TokenBatch, count: int, *, own_places: bool) -> TokenBatch:
+    """`batch` as it is read behind `count` virtual tokens, which all its examples share.
+
+    With `own_places` they stand in the row (embeddings); else in the attention alone, and only positions move.
+    """
+    if not own_places:
+        return replace(batch, positions=batch.positions + count)
+    ahead = torch.arange(count, device=batch.tokens.device)
+    return replace(
+        batch,
+        tokens=torch.cat([torch.zeros_like(ahead), batch.tokens]),
+        labels=torch.cat([torch.full_like(ahead, IGNORED), batch.labels]),
+        positions=torch.cat([ahead, batch.positions + count]),
+        branches=None if batch.branches is None else torch.cat([torch.zeros_like(ahead), batch.branches]),
+        shared=batch.shared + count,
+    )
 
 
 def rounded(batch: TokenBatch) -> TokenBatch:

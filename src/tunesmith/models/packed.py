@@ -34,18 +34,18 @@ def packed_attention(
     scaling = asked.get("scaling")
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
-    return attend(q, k, v, packing, scale, asked.get("sliding_window"))[None], None
+    layer = getattr(module, "layer_idx", 0)
+    return attend(q, k, v, packing, scale, asked.get("sliding_window"), layer)[None], None
 
 
 AttentionInterface.register(NAME, packed_attention)
 
 
-def packed_hidden(network: Any, tokens: Tensor, positions: Tensor, packing: Packing) -> Tensor:
-    """(T,), (T,) -> the hidden states before the output head, (T, D). Raises CannotPack."""
+def packed_hidden(network: Any, read: Tensor, positions: Tensor, packing: Packing) -> Tensor:
+    """(T,) tokens or (T, D) embeddings, (T,) -> the hidden states before the head, (T, D). Raises CannotPack."""
+    given = {"input_ids" if read.ndim == 1 else "inputs_embeds": read[None]}
     with _attention(network, NAME):
-        result = network.base_model(
-            input_ids=tokens[None], position_ids=positions[None], use_cache=False, packing=packing
-        )
+        result = network.base_model(**given, position_ids=positions[None], use_cache=False, packing=packing)
     return result.last_hidden_state[0]
 
 

@@ -37,10 +37,9 @@ def serves(network: nn.Module) -> bool:
     )
 
 
-def walk(network: Any, tokens: Tensor, positions: Tensor, packing: Packing, wanted: Tensor) -> Tensor:
-    """(T,), (T,), (L,) -> the hidden states before the output head at the places `wanted`, (L, D)."""
+def walk(network: Any, x: Tensor, positions: Tensor, packing: Packing, wanted: Tensor) -> Tensor:
+    """(T, D) embeddings, (T,), (L,) -> the hidden states before the output head at the places `wanted`, (L, D)."""
     body = network.model
-    x = body.embed_tokens(tokens)  # (T, D)
     cos, sin = body.rotary_emb(x[None], positions[None])
     way = Way(cos[0], sin[0], packing)
     for layer in body.layers:
@@ -63,7 +62,7 @@ def _mixed(attention: Any, x: Tensor, way: Way) -> Tensor:
     if hasattr(attention, "q_norm"):
         q, k = _norm(attention.q_norm, q), _norm(attention.k_norm, k)
     q, k = rotate(q, way.cos, way.sin), rotate(k, way.cos, way.sin)
-    mixed = attend(q, k, v, way.packing, attention.scaling, _window(attention))
+    mixed = attend(q, k, v, way.packing, attention.scaling, _window(attention), attention.layer_idx)
     return mixed.view(len(x), -1)
 
 

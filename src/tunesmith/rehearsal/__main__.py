@@ -36,7 +36,7 @@ from tunesmith.rehearsal.training import (
     validate_a_little,
 )
 from tunesmith.report.numbers import size
-from tunesmith.stages import probe
+from tunesmith.stages import attach, probe
 from tunesmith.train import randomness
 from tunesmith.train.checkpoint import Checkpoints, Snapshot
 from tunesmith.train.progress import Progress
@@ -82,8 +82,7 @@ def rehearse(recipe: Recipe, scratch: Path, clock: Clock) -> Measured:
     fresh = most_held(torch.device("cpu"))
     with clock.stage("attach"):
         model = CausalLM(opened.base.network)
-        torch.manual_seed(opened.recipe.train.seed)
-        opened.recipe.method.attach(opened.base.network)
+        attach(opened, model)
         Proof.begin(opened.base.network, opened.base.folder, probe(opened))
     return _played(opened, model, scratch, clock).model_copy(update={"fresh": fresh, "free": free})
 
