@@ -81,10 +81,16 @@ def train(opened: Opened, model: CausalLM, folder: Path, show: Show) -> Fitted:
             evaluate=validate if prepared.validation else None,
             on_event=hear,
             epoch_steps=per_epoch,
+            rates=rates(opened),
         )
     if fitted.interrupted:
         raise Interrupted(f"stopped after step {fitted.steps} of {steps}; give the same command again to go on")
     return fitted
+
+
+def rates(opened: Opened) -> dict[str, float]:
+    """-> by the names that parameters have in the model."""
+    return {f"network.{name}": times for name, times in opened.recipe.method.rates(opened.base.network).items()}
 
 
 def fingerprints(opened: Opened) -> dict[str, str]:

@@ -85,3 +85,13 @@ def test_gradients_of_bfloat16_add_up_in_float32() -> None:
     assert float(optimizer.gradients()["w"][0, 0]) == 1 + 2**-10
     optimizer.clear()
     assert not optimizer.gradients()
+
+
+def test_a_parameter_may_get_a_multiple_of_the_rate() -> None:
+    """AdamW's first step is as long as its rate, whatever the gradient."""
+    a, b = nn.Parameter(torch.zeros(3, 3)), nn.Parameter(torch.zeros(3, 3))
+    optimizer = Optimizer({"a": a, "b": b}, weight_decay=0.0, betas=(0.9, 0.99), rates={"b": 16.0})
+    a.grad, b.grad = torch.ones(3, 3), torch.ones(3, 3)
+    optimizer.step(0.001)
+    torch.testing.assert_close(a.detach(), torch.full((3, 3), -0.001))
+    torch.testing.assert_close(b.detach(), torch.full((3, 3), -0.016))

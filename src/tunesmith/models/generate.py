@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from tunesmith.core.virtual import virtual_of
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -25,21 +27,43 @@ class Sampling:
 def generate(network: Any, prompts: Sequence[Sequence[int]], stop: set[int], sampling: Sampling) -> list[list[int]]:
     """-> the answer to each prompt as tokens, without the stop token. An answer does not depend on its neighbours."""
     answers: list[list[int]] = [[] for _ in prompts]
-    for tokens in step_by_step(network, prompts, stop, sampling):
-        for answer, token in zip(answers, tokens, strict=True):
-            if token is not None:
-                answer.append(token)
+    for places in _side_by_side(network, prompts):
+        for tokens in step_by_step(network, [prompts[place] for place in places], stop, sampling, places):
+            for place, token in zip(places, tokens, strict=True):
+                if token is not None:
+                    answers[place].append(token)
     return answers
 
 
+def _side_by_side(network: Any, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+    """-> the places of prompts that may be answered together.
+
+    A sliding window counts padding, which stands between virtual tokens and a short text: those wait for their like.
+    """
+    config = network.config.get_text_config()
+    if virtual_of(network) is None or getattr(config, "sliding_window", None) is None:
+        return [list(range(len(prompts)))]
+    by_length: dict[int, list[int]] = {}
+    for place, prompt in enumerate(prompts):
+        by_length.setdefault(len(prompt), []).append(place)
+    return list(by_length.values())
+
+
 def step_by_step(
-    network: Any, prompts: Sequence[Sequence[int]], stop: set[int], sampling: Sampling
+    network: Any,
+    prompts: Sequence[Sequence[int]],
+    stop: set[int],
+    sampling: Sampling,
+    places: Sequence[int] | None = None,
 ) -> Iterator[list[int | None]]:
-    """Yield the next token of each prompt, or None where the answer has ended."""
+    """Yield the next token of each prompt, or None where the answer has ended.
+
+    `places`: the numbers of the prompts, which a draw depends on; 0, 1, ... by default.
+    """
     device = network.get_input_embeddings().weight.device
     tokens, present = _left_padded(prompts, device)
     cache = DynamicCache(config=network.config)
-    draws = [torch.Generator().manual_seed(sampling.seed + i) for i in range(len(prompts))]
+    draws = [torch.Generator().manual_seed(sampling.seed + i) for i in places or range(len(prompts))]
     open_ = [True] * len(prompts)
     for _ in range(sampling.tokens):
         with torch.no_grad():

@@ -46,12 +46,14 @@ def fit(  # noqa: PLR0913 - all parts of a run meet here, and nowhere else
     evaluate: Evaluate | None = None,
     on_event: Callable[[Event], None] = _ignore,
     epoch_steps: int | None = None,
+    rates: Mapping[str, float] | None = None,
 ) -> Fitted:
     """Train the parameters of `model` that require a gradient for `steps` steps, or go on where an earlier call ended.
 
     `stream(step)` gives the passes of a step (from 0) and is a pure function; `evaluate()` gives validation values, of
     which `loss` decides what is best. At the end the model has the best weights, or the last where nothing is
-    validated. The caller holds the lock of `folder`; the rate of `config` is set; `epoch_steps` is only told.
+    validated. The caller holds the lock of `folder`; the rate of `config` is set; `epoch_steps` is only told; `rates`
+    are those parameters that get a multiple of the rate.
 
     Raises NotFinite or another RunFailed with the step and the last good checkpoint, and UserError when the folder
     belongs to another run, is full or cannot be written.
@@ -61,7 +63,7 @@ def fit(  # noqa: PLR0913 - all parts of a run meet here, and nowhere else
     if config.patience is not None and evaluate is None:
         raise UserError("train.patience: there is no validation to wait for; give validation rows or remove the key")
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    optimizer = Optimizer(parameters, weight_decay=config.weight_decay, betas=config.betas)
+    optimizer = Optimizer(parameters, weight_decay=config.weight_decay, betas=config.betas, rates=rates)
     stepper = Stepper(model, objective, optimizer, world, clip=config.clip)
     checkpoints = Checkpoints(folder / "checkpoints", fingerprints, keep=config.keep_checkpoints)
     # AdamW keeps two moments in float32 for each parameter, and a float32 copy where that is narrower.

@@ -20,16 +20,25 @@ class Optimizer:
     """What changes the weights. Its state is flat and named by parameter: `exp_avg/NAME`, `master/NAME`, ..."""
 
     def __init__(
-        self, parameters: Mapping[str, nn.Parameter], *, weight_decay: float, betas: tuple[float, float]
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        *,
+        weight_decay: float,
+        betas: tuple[float, float],
+        rates: Mapping[str, float] | None = None,
     ) -> None:
+        """`rates`: how many times the learning rate a parameter gets; 1 for those that are not named."""
         assert parameters, "nothing to train"
+        assert not set(rates or ()) - set(parameters), "a rate of nothing"
         self._network = dict(parameters)
         self._masters = {name: p.detach().float() for name, p in parameters.items() if p.dtype in _HALF}
         self._trained: dict[str, Tensor] = {**self._network, **self._masters}
-        matrices = [p for p in self._trained.values() if p.ndim >= 2]
-        vectors = [p for p in self._trained.values() if p.ndim < 2]
-        groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-        self._adamw = torch.optim.AdamW([g for g in groups if g["params"]], lr=0.0, betas=betas, fused=True)
+        groups: dict[tuple[float, float], list[Tensor]] = {}
+        for name, p in self._trained.items():
+            decay = weight_decay if p.ndim >= 2 else 0.0
+            groups.setdefault((decay, (rates or {}).get(name, 1.0)), []).append(p)
+        listed = [{"params": p, "weight_decay": decay, "times": times} for (decay, times), p in groups.items()]
+        self._adamw = torch.optim.AdamW(listed, lr=0.0, betas=betas, fused=True)
 
     def collect(self) -> None:
         """Take over the gradients of half-precision parameters, so that they add up in float32."""
@@ -51,7 +60,7 @@ class Optimizer:
     def step(self, rate: float) -> None:
         """Change the weights once."""
         for group in self._adamw.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["times"]
         self._adamw.step()
         with torch.no_grad():
             for name, master in self._masters.items():
