@@ -44,7 +44,7 @@ def _run(recipe: Recipe, folder: Path, show: Show) -> RunResult:
     network = opened.base.network
     show.base(opened.base)
     show.choices(opened.choices)
-    model = CausalLM(network)
+    model = CausalLM(network, recompute=opened.recipe.train.recompute)
     show.way(model.way)
     attach(opened, model)
     counts = parameter_counts(network)

@@ -4,9 +4,11 @@ import itertools
 
 import pytest
 import torch
+from torch.autograd.graph import saved_tensors_hooks
 
 from tests.families import FAMILIES, tiny
 from tunesmith.core.batch import Example, pack
+from tunesmith.core.errors import UserError
 from tunesmith.methods.lora import LoRA
 from tunesmith.methods.prefix import Prefix
 from tunesmith.methods.prompt import Prompt
@@ -31,8 +33,8 @@ def _examples(vocabulary, shared=SHARED):
     return examples
 
 
-def _gradient(network, way, cuts, share):
-    model = CausalLM(network, way).train()
+def _gradient(network, way, cuts, share, recompute=False):
+    model = CausalLM(network, way, recompute=recompute).train()
     network.zero_grad()
     for group in cuts:
         (-model(pack(group, share=share)).sum()).backward()
@@ -63,6 +65,35 @@ def test_the_gradient_does_not_depend_on_packing(family, kind):
         found = _gradient(network, way, cut, share)
         difference = float((found - reference).norm() / reference.norm())
         assert difference < EXACT, f"{way}, {len(cut)} passes, shared: {share}: {difference:.1e}"
+
+
+@pytest.mark.parametrize("kind", METHODS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_computed_again_the_gradient_is_the_same_and_less_is_kept(family, kind):
+    network = tiny(family).eval()
+    best = CausalLM(network).way
+    METHODS[kind].attach(network)
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.1)
+    examples = _examples(network.config.vocab_size, 3)
+    for way in dict.fromkeys([best, "packed", "padded"]):
+        if (kind, way) == ("prefix", "padded"):
+            with pytest.raises(UserError, match="not with prefix tuning of a family that cannot be packed"):
+                _gradient(network, way, [examples], True, recompute=True)
+            continue
+        expected, kept = _counted(network, way, examples, False)
+        found, again = _counted(network, way, examples, True)
+        assert float((found - expected).norm() / expected.norm()) < EXACT
+        assert again < kept
+        network.gradient_checkpointing_disable()
+
+
+def _counted(network, way, examples, recompute):
+    """-> the gradient, and how many numbers were kept for it."""
+    kept = []
+    with saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
+        return _gradient(network, way, [examples], True, recompute), sum(kept)
 
 
 def test_what_is_shared_is_laid_down_once():

@@ -7,17 +7,20 @@ Shapes: T tokens of a packed row, L labelled ones, D width, B padded examples.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from tunesmith.core.batch import IGNORED, Example, TokenBatch, pack
+from tunesmith.core.errors import UserError
 from tunesmith.core.virtual import virtual_of
 from tunesmith.models.attention import Packing
 from tunesmith.models.head import label_logprobs
-from tunesmith.models.packed import CannotPack, packed_hidden
+from tunesmith.models.packed import CannotPack, packed_hidden, packed_rows
 from tunesmith.models.padded import padded_logprobs
 from tunesmith.models.walk import serves, walk
 
@@ -28,15 +31,20 @@ STEP = 64  # tokens
 class CausalLM(nn.Module):
     """A transformers network as `core.protocols.LanguageModel`. `network` is the tree that methods change."""
 
-    def __init__(self, network: Any, way: Way | None = None) -> None:
+    def __init__(self, network: Any, way: Way | None = None, *, recompute: bool = False) -> None:
+        """`recompute`: keep only what enters each layer for the backward pass. Raises UserError where that is wrong."""
         super().__init__()
         self.network = network
         self.shape = logit_shape(network.config)
         self.way: Way = way or choose_way(network)
+        self.recompute = recompute
+        if recompute and self.way != "walk":
+            recompute_layers(network, packed=self.way == "packed")
 
     def forward(self, batch: TokenBatch) -> Tensor:
         """-> (L,), the log-probability of every label that is not IGNORED, in their order, float32."""
         if self.way == "padded":
+            self._refuse_growing_cache()
             return padded_logprobs(self.network, batch)
         labelled = (batch.labels != IGNORED).nonzero()[:, 0]
         hidden = self.hidden(batch, labelled)
@@ -52,7 +60,7 @@ class CausalLM(nn.Module):
         batch = rounded(batch) if self.rounds else batch
         packing = Packing.of(batch.lengths, batch.branches, batch.shared, prefix)
         if self.way == "walk":
-            return walk(self.network, self._embedded(batch, prompt), batch.positions, packing, wanted)
+            return walk(self.network, self._embedded(batch, prompt), batch.positions, packing, wanted, self.recompute)
         read = batch.tokens if prompt is None else self._embedded(batch, prompt)
         return packed_hidden(self.network, read, batch.positions, packing).index_select(0, wanted)
 
@@ -64,6 +72,12 @@ class CausalLM(nn.Module):
         text = embed(batch.tokens[len(prompt) :])
         return torch.cat([prompt.to(text.dtype), text])
 
+    def _refuse_growing_cache(self) -> None:
+        """Keys and values before padded rows are a cache, and a layer that is computed again would fill it twice."""
+        virtual = virtual_of(self.network)
+        if self.recompute and virtual is not None and virtual.keys_values() is not None:
+            raise UserError("train.recompute: not with prefix tuning of a family that cannot be packed; remove it")
+
     @property
     def rounds(self) -> bool:
         """Whether rows are rounded up: where products in half precision need a kernel for each length."""
@@ -74,7 +88,7 @@ class CausalLM(nn.Module):
         """Only the layers of a method train: the base runs as it was shipped for use, without dropout."""
         super().train(False)
         for module in self.network.modules():
-            if hasattr(module, "active"):
+            if hasattr(module, "active") or (self.recompute and isinstance(module, GradientCheckpointingLayer)):
                 module.training = mode  # itself alone: what it wraps is the base
         return self
 
@@ -115,6 +129,22 @@ def rounded(batch: TokenBatch) -> TokenBatch:
         lengths=(*batch.lengths, spare),
         branches=None if batch.branches is None else torch.cat([batch.branches, torch.zeros_like(idle)]),
     )
+
+
+def recompute_layers(network: Any, *, packed: bool) -> None:
+    """Let the layers of `network` compute their insides again, by transformers' own code, when they are in training.
+
+    Raises UserError for a family that cannot, and for one that would drop activations as soon as it is in training.
+    """
+    layers = [module for module in network.modules() if isinstance(module, GradientCheckpointingLayer)]
+    if not layers or not network.supports_gradient_checkpointing:
+        raise UserError(f"train.recompute: layers of {network.config.model_type} cannot be computed again; remove it")
+    if any(isinstance(rate := getattr(layer, "dropout", 0.0), float) and rate > 0 for layer in layers):
+        raise UserError(f"train.recompute: {network.config.model_type} drops activations then; remove it")
+    how: dict[str, Any] = {"use_reentrant": False}
+    if packed:  # the backward pass comes when the network's own attention is back in its place
+        how["context_fn"] = lambda: (nullcontext(), packed_rows(network))
+    network.gradient_checkpointing_enable(how)
 
 
 def logit_shape(config: Any) -> Callable[[Tensor], Tensor] | None:

@@ -44,17 +44,18 @@ AttentionInterface.register(NAME, packed_attention)
 def packed_hidden(network: Any, read: Tensor, positions: Tensor, packing: Packing) -> Tensor:
     """(T,) tokens or (T, D) embeddings, (T,) -> the hidden states before the head, (T, D). Raises CannotPack."""
     given = {"input_ids" if read.ndim == 1 else "inputs_embeds": read[None]}
-    with _attention(network, NAME):
+    with packed_rows(network):
         result = network.base_model(**given, position_ids=positions[None], use_cache=False, packing=packing)
     return result.last_hidden_state[0]
 
 
 @contextmanager
-def _attention(network: Any, name: str) -> Iterator[None]:
+def packed_rows(network: Any) -> Iterator[None]:
+    """Inside the block the attention of `network` is `packed_attention`."""
     configs = {id(m.config): m.config for m in network.modules() if hasattr(m, "config")}.values()
     before = [(config, config._attn_implementation) for config in configs if hasattr(config, "_attn_implementation")]
     for config, _ in before:
-        config._attn_implementation = name
+        config._attn_implementation = NAME
     try:
         yield
     finally:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from tunesmith.models.attention import Packing, attend
 from tunesmith.models.blocks import gated, plain_gated, rms_norm, rotate
@@ -37,18 +39,32 @@ def serves(network: nn.Module) -> bool:
     )
 
 
-def walk(network: Any, x: Tensor, positions: Tensor, packing: Packing, wanted: Tensor) -> Tensor:
-    """(T, D) embeddings, (T,), (L,) -> the hidden states before the output head at the places `wanted`, (L, D)."""
+def walk(
+    network: Any, x: Tensor, positions: Tensor, packing: Packing, wanted: Tensor, recompute: bool = False
+) -> Tensor:
+    """(T, D) embeddings, (T,), (L,) -> the hidden states before the output head at the places `wanted`, (L, D).
+
+    `recompute`: keep only what enters each layer, and compute the rest again in the backward pass.
+    """
     body = network.model
     cos, sin = body.rotary_emb(x[None], positions[None])
     way = Way(cos[0], sin[0], packing)
     for layer in body.layers:
-        mixed = _mixed(layer.self_attn, _norm(layer.input_layernorm, x), way)
-        if layer is body.layers[-1]:  # no token looks at another after the last attention
-            x, mixed = x.index_select(0, wanted), mixed.index_select(0, wanted)
-        x = x + layer.self_attn.o_proj(mixed)
-        x = x + _feed_forward(layer.mlp, _norm(layer.post_attention_layernorm, x))
+        kept = wanted if layer is body.layers[-1] else None
+        if recompute and torch.is_grad_enabled():
+            x = checkpoint(_through, layer, x, way, kept, use_reentrant=False)
+        else:
+            x = _through(layer, x, way, kept)
     return _norm(body.norm, x)
+
+
+def _through(layer: Any, x: Tensor, way: Way, kept: Tensor | None) -> Tensor:
+    """One layer, (T, D) -> (T, D). `kept` (L,): of the last one, for no token looks at another after its attention."""
+    mixed = _mixed(layer.self_attn, _norm(layer.input_layernorm, x), way)
+    if kept is not None:
+        x, mixed = x.index_select(0, kept), mixed.index_select(0, kept)
+    x = x + layer.self_attn.o_proj(mixed)
+    return x + _feed_forward(layer.mlp, _norm(layer.post_attention_layernorm, x))
 
 
 def _norm(norm: Any, x: Tensor) -> Tensor:

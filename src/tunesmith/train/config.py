@@ -49,6 +49,9 @@ class Train(Config):
     tokens_per_pass: int | None = Field(default=None, ge=1)
     """At most this many tokens go through the model at once. None: chosen to fit the memory."""
 
+    recompute: bool = False
+    """Keep only what enters each layer, and compute the rest again in the backward pass: less memory, more time."""
+
     evaluate_every: int | None = Field(default=None, ge=1)
     """Steps between two validations. None: four validations in the run. There is always one after the last step."""
 
