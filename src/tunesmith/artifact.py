@@ -31,7 +31,9 @@ def save(folder: Path, opened: Opened) -> Saved:
             base_name=base.name,
             base_fingerprint=base.fingerprint,
         )
-    return Saved(place, _describe(place, folder, base.folder))
+    described = _describe(place, folder, base.folder)
+    mergeable = recipe.method.cannot_merge(base.network) is None
+    return Saved(place, described.model_copy(update={"mergeable": mergeable}))
 
 
 def _describe(place: Path, run: Path, base: Path) -> Artifact:

@@ -10,18 +10,18 @@ from tunesmith.models import memory, precision
     [({"float32": 100, "bfloat16": 400}, "bfloat16"), ({"float32": 100, "bfloat16": 110}, "float32")],
 )
 def test_bfloat16_must_be_worth_it(monkeypatch, rates, chosen):
-    monkeypatch.setattr(precision, "_rate", lambda dtype: rates[str(dtype).removeprefix("torch.")])
+    monkeypatch.setattr(precision, "_rates", lambda dtypes: [rates[str(t).removeprefix("torch.")] for t in dtypes])
     probe = precision.choose("auto", torch.device("cpu"))
     assert probe.precision == chosen and "GFLOP/s" in probe.reason
 
 
 def test_what_the_recipe_says_is_not_measured(monkeypatch):
-    monkeypatch.setattr(precision, "_rate", lambda dtype: 1 / 0)
+    monkeypatch.setattr(precision, "_rates", lambda dtypes: 1 / 0)
     assert precision.choose("bfloat16", torch.device("cpu")).dtype is torch.bfloat16
 
 
 def test_the_probe_measures_something():
-    assert precision._rate(torch.float32) > 0
+    assert all(rate > 0 for rate in precision._rates((torch.float32, torch.bfloat16)))
 
 
 @pytest.mark.parametrize(("free", "expected"), [(0, memory.FEW), (1 << 40, memory.MANY)])

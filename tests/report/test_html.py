@@ -154,7 +154,7 @@ def test_a_report_from_the_result_alone_still_compares(tmp_path):
         ({"status": "failed", "message": "step 12: the loss is nan"}, "This run failed: step 12: the loss is nan."),
         ({"status": "interrupted"}, "interrupted after 75 steps: the same command goes on with it."),
         ({"status": "failed", "proof": {"frozen_unchanged": False}}, "equal to the last byte. This does not hold."),
-        ({"method": "full"}, "tuned with all weights"),
+        ({"method": "full"}, "tuned with its own weights"),
     ],
 )
 def test_how_a_run_ended(tmp_path, change, said):

@@ -23,5 +23,5 @@ def print_ending(folder: Path, result: "RunResult") -> None:
     print(f"\nreport: {folder / 'report.html'}")
     print(f"try it: tunesmith chat {place}")
     print(f"        tunesmith generate {place} --prompt '...' --adapter both")
-    if result.method != "full":
+    if result.method != "full" and result.artifact is not None and result.artifact.mergeable:
         print(f"keep it as a plain model: tunesmith merge {place}")

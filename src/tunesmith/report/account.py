@@ -154,18 +154,23 @@ def proof(files: RunFiles) -> Html:
     return element("ul", *lines, class_="proof")
 
 
+NOT_OF_PEFT = ("full", "bottleneck", "bitfit")
+"""Methods whose files PEFT does not read."""
+
+
 def use(files: RunFiles, folder: Path) -> Html:
     if files.result is None or files.result.artifact is None:
         return paragraph("There is nothing to use yet.", class_="absent")
     place = shlex.quote(str(folder))
     commands = (
         f"tunesmith chat {place}          # /base, /tuned and /both switch the tuning off and on\n"
-        f"tunesmith generate {place} --prompt '...'\n"
-        f"tunesmith merge {place}         # a plain model that needs no adapter"
+        f"tunesmith generate {place} --prompt '...'"
     )
+    if files.result.artifact.mergeable and files.result.method != "full":
+        commands += f"\ntunesmith merge {place}         # a plain model that needs no adapter"
     python = f"import tunesmith\n\nmodel = tunesmith.load({str(folder)!r})"
     parts: list[object] = [listing(commands), paragraph("From Python:"), listing(python)]
-    if files.result.method != "full":
+    if files.result.method not in NOT_OF_PEFT:
         at = str(folder / Path(files.result.artifact.path).parent)
         parts += [
             paragraph("With PEFT, without tunesmith:"),

@@ -70,6 +70,8 @@ class Artifact(Part):
     sha256: str
     base_bytes: int | None = None
     """Size of the base's weights on the disk, to compare with."""
+    mergeable: bool = True
+    """Whether `tunesmith merge` can make a plain model of it."""
 
 
 class Chosen(Part):

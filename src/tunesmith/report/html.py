@@ -50,7 +50,18 @@ def _title(files: RunFiles) -> str:
     return f"{Path(files.result.base).name or files.result.base}, tuned with {_METHODS.get(method, method)}"
 
 
-_METHODS = {"lora": "LoRA", "full": "all weights"}
+_METHODS = {
+    "lora": "LoRA",
+    "full": "its own weights",
+    "loha": "LoHa",
+    "lokr": "LoKr",
+    "ia3": "(IA)³",
+    "prefix": "a prefix",
+    "prompt": "a soft prompt",
+    "ptuning": "p-tuning",
+    "bottleneck": "bottleneck adapters",
+    "bitfit": "its biases",
+}
 
 
 def _header(files: RunFiles, title: str) -> Html:
