@@ -63,6 +63,7 @@ def documents() -> dict[str, Any]:
                 "bytes": 19_582_144,
                 "sha256": "4be0" * 16,
                 "base_bytes": 269_060_552,
+                "mergeable": True,
             },
             "proof": {
                 "frozen_unchanged": True,
