@@ -30,6 +30,7 @@ def save(folder: Path, opened: Opened) -> Saved:
             recipe.method.described(base.network),
             base_name=base.name,
             base_fingerprint=base.fingerprint,
+            base_quantize=recipe.base_quantize,
         )
     return Saved(place, _describe(place, folder, base.folder))
 

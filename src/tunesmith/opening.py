@@ -185,7 +185,9 @@ def open_base(source: Source, folder: Path | None, say: Say) -> Opened:
         probe = choose(recipe.train.precision, device)
     else:
         probe = Probe(kept["train.precision"]["value"], kept["train.precision"]["reason"])
-    base = load_base(source.place, dtype=probe.dtype, cache=default_cache(), say=say)
+    base = load_base(
+        source.place, dtype=probe.dtype, cache=default_cache(), say=say, quantize=recipe.base_quantize
+    )
     base.network.to(device)
     choices = kept or _choices(source, base, probe, device)
     if folder is not None and kept is None:
@@ -209,9 +211,9 @@ def base_of(opened: Opened, model: CausalLM) -> Iterator[CausalLM]:
 def reopen(opened: Opened) -> Any:
     """The network of the base as it was, read from its files again."""
     place = Place(opened.base.name, opened.base.folder)
-    return load_base(place, dtype=opened.probe.dtype, cache=default_cache(), say=lambda _: None).network.to(
-        opened.device
-    )
+    dtype, packed = opened.probe.dtype, opened.recipe.base_quantize
+    base = load_base(place, dtype=dtype, cache=default_cache(), say=lambda _: None, quantize=packed)
+    return base.network.to(opened.device)
 
 
 def _kept(folder: Path | None) -> dict[str, dict[str, Any]] | None:
