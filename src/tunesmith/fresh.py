@@ -85,7 +85,8 @@ def _main() -> None:
     scratch, model = Path(asked["scratch"]), Path(asked["model"])
     adapter = Path(asked["adapter"]) if asked["adapter"] else None
     packed = base_quantize(adapter) if adapter else None
-    base = load_base(Place(model.name, model), dtype=_DTYPES[asked["dtype"]], cache=scratch, say=_silent, quantize=packed)
+    dtype = _DTYPES[asked["dtype"]]
+    base = load_base(Place(model.name, model), dtype=dtype, cache=scratch, say=_silent, quantize=packed)
     network = base.network.to(asked["device"])
     if adapter:
         attach_adapter(network, adapter)

@@ -1,4 +1,4 @@
-"""Packed linear maps: how far they are from the weights, what they take, and that methods cannot tell the difference."""
+"""Packed linear maps: how far they are from the weights, what they take, and that methods see no difference."""
 
 import os
 import subprocess

@@ -1,6 +1,6 @@
 """Adapters as PEFT writes and reads them: a folder with `adapter_config.json` and `adapter_model.safetensors`.
 
-What only we know (the base's fingerprint, how it was packed) lies in `tunesmith.json` beside them, where PEFT does not look.
+What only we know (the base's fingerprint, how it was packed) lies in `tunesmith.json` beside them: PEFT does not look.
 """
 
 from collections.abc import Mapping
@@ -91,7 +91,8 @@ def base_quantize(folder: Path) -> Quantization | None:
     base = parse_object(path).get("base") if path.is_file() else None
     found = base.get("quantize") if isinstance(base, dict) else None
     if found is not None and found not in QUANTIZATIONS:
-        raise UserError(f"{path}: `base.quantize` is {str(found)[:40]!r}; this version knows {', '.join(QUANTIZATIONS)}")
+        known = ", ".join(QUANTIZATIONS)
+        raise UserError(f"{path}: `base.quantize` is {str(found)[:40]!r}; this version knows {known}")
     return found
 
 

@@ -30,6 +30,9 @@ ROUTERS = {"router", "gate", "shared_expert_gate"}  # names that mixtures give t
 class QuantizedLinear(nn.Module):
     """A frozen linear map that keeps its weight packed: a `core.layers.LinearMap`."""
 
+    packed: Tensor
+    scales: Tensor
+
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
         self.in_features, self.out_features = sizes(layer)
@@ -49,6 +52,9 @@ class QuantizedLinear(nn.Module):
 
 class NF4Linear(QuantizedLinear):
     """Four bits a weight, and an eighth of a bit for the scales."""
+
+    outer_scales: Tensor
+    offset: Tensor
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__(layer)
