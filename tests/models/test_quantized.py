@@ -14,6 +14,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from tests.export.oracle import far, logits, stir
 from tests.families import FAMILIES, VOCABULARY, tiny
+from tests.packed import packed_tiny, twin_of_packed
 from tunesmith.core.batch import Example, TokenBatch, pack
 from tunesmith.core.errors import UserError
 from tunesmith.core.kernels import bitsandbytes
@@ -41,17 +42,6 @@ def linear(outer: int, inner: int, *, bias: bool = True, seed: int = 0) -> nn.Li
 def packed(layer: nn.Module, kind: Quantization) -> QuantizedLinear:
     bitsandbytes()
     return LAYERS[kind](layer)
-
-
-def dense_twin(network: nn.Module) -> nn.Module:
-    """The same network with each packed layer as a plain one that holds what the packed one unpacks to."""
-    for name, layer in linear_maps(network).items():
-        if isinstance(layer, QuantizedLinear):
-            plain = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None)
-            plain.weight = nn.Parameter(layer.dense_weight(torch.float32))
-            plain.bias = layer.bias
-            network.set_submodule(name, plain)
-    return network
 
 
 def batch() -> TokenBatch:
@@ -186,16 +176,20 @@ def test_a_packed_layer_is_its_unpacked_twin_and_so_is_its_gradient(kind: Quanti
     assert low(half).dtype == torch.bfloat16 and far(half.grad.float(), wanted[0]) < 0.1
 
 
+VARIANTS = [
+    *((family, LoRA(rank=4)) for family in FAMILIES),
+    *((family, LoRA(rank=4, magnitude=True)) for family in ("qwen2", "gpt2")),
+    *((family, LoRA(rank=4, start="pissa")) for family in ("qwen2", "gpt2")),
+]
+
+
 @kinds
-@everywhere
-def test_lora_over_it_is_lora_over_its_unpacked_twin(kind: Quantization, family: str) -> None:
+@pytest.mark.parametrize(("family", "method"), VARIANTS, ids=lambda v: v if isinstance(v, str) else "")
+def test_lora_over_it_is_lora_over_its_unpacked_twin(kind: Quantization, family: str, method: LoRA) -> None:
     results = []
-    for twin in (False, True):
-        network = tiny(family)
-        quantize(network, kind)
-        network = dense_twin(network) if twin else network
+    for network in (packed_tiny(family, kind), twin_of_packed(family, kind)):
         torch.manual_seed(3)
-        LoRA(rank=4).attach(network)
+        method.attach(network)
         stir(network)
         model = CausalLM(network).train()
         (-model(batch()).sum()).backward()
@@ -257,7 +251,11 @@ class Living:
 
 @kinds
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3", "mixtral"])
-@pytest.mark.parametrize("method", [LoRA(rank=2), LoRA(rank=2, dropout=0.5, targets="*attn.*")], ids=["all", "dropout"])
+@pytest.mark.parametrize(
+    "method",
+    [LoRA(rank=2), LoRA(rank=2, dropout=0.5, targets="*attn.*"), LoRA(rank=2, magnitude=True)],
+    ids=["all", "dropout", "dora"],
+)
 def test_at_most_one_weight_is_whole_at_any_time_of_a_step(
     kind: Quantization, family: str, method: LoRA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
