@@ -61,10 +61,10 @@ class NF4Linear(QuantizedLinear):
         flat = weight_of(layer, torch.float32).detach().reshape(-1)
         # In whole blocks: of a row that ends within a block, bitsandbytes 0.50 unpacks the rest with a wrong scale.
         flat = F.pad(flat, (0, -flat.numel() % BLOCK))
-        packed, scales = torch.ops.bitsandbytes.quantize_4bit(flat, BLOCK, "nf4", torch.uint8)
+        places, scales = _nearest(flat.view(-1, BLOCK).float())
         offset = scales.double().mean().float()  # in double precision it is the same for any number of threads
         inner, outer = torch.ops.bitsandbytes.quantize_blockwise(scales - offset, _code(flat.device), OUTER)
-        self.register_buffer("packed", packed.view(-1, BLOCK // 2))  # (B, 32), two weights a byte
+        self.register_buffer("packed", places[:, ::2] << 4 | places[:, 1::2])  # (B, 32), two weights a byte
         self.register_buffer("scales", inner)  # (B,)
         self.register_buffer("outer_scales", outer)
         self.register_buffer("offset", offset)
@@ -150,7 +150,16 @@ def quantize(network: nn.Module, kind: Quantization) -> Shrunk:
     if not names:
         raise UserError(f"base_quantize: {type(network).__name__} has no linear layer that {kind} could pack")
     stacked = sum(p.nbytes for p in network.parameters() if p.ndim == 3)
+    if not stacked:
+        _leave_the_file(network)
     return Shrunk(kind, len(names), before, after, weights, stacked)
+
+
+def _leave_the_file(network: nn.Module) -> None:
+    """Weights lie in the mapped file that they were read from, and one of them keeps all of it in memory: copy the few
+    that are left. With stacked experts, which are most of a file, nothing would be gained."""
+    for parameter in network.parameters():
+        parameter.data = parameter.data.clone()
 
 
 def _names(network: Any) -> Iterator[str]:
@@ -166,6 +175,20 @@ def _routes(network: nn.Module, name: str) -> bool:
     """Whether a linear map chooses among experts: by its name, or because it stands beside them."""
     *above, last = name.split(".")
     return bool(ROUTERS & {last, *above}) or hasattr(network.get_submodule(".".join(above)), "experts")
+
+
+def _nearest(blocks: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, 64) -> the place of each weight among the sixteen values, and (B,), the largest weight of each block.
+
+    To the bit what bitsandbytes' `quantize_4bit` gives on a CPU, in a third of the time.
+    """
+    largest = blocks.abs().amax(1)
+    scaled = blocks * (1 / largest.clamp_min(1e-38))[:, None]
+    code = bitsandbytes().functional.get_4bit_type("nf4", "cpu")
+    places = torch.zeros(scaled.shape, dtype=torch.uint8, device=blocks.device)
+    for middle in ((code[:-1] + code[1:]) / 2).tolist():
+        places += scaled > middle
+    return places, largest
 
 
 @cache
