@@ -188,6 +188,8 @@ def open_base(source: Source, folder: Path | None, say: Say) -> Opened:
     else:
         probe = Probe(kept["train.precision"]["value"], kept["train.precision"]["reason"])
     base = load_base(source.place, dtype=probe.dtype, cache=default_cache(), say=say, quantize=recipe.base_quantize)
+    if recipe.base_quantize is not None:
+        say(f"note: the base that the tuned model is compared with is the one in {recipe.base_quantize}")
     base.network.to(device)
     choices = kept or _choices(source, base, probe, device)
     if folder is not None and kept is None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from tests.export.oracle import far, logits, stir
-from tests.families import FAMILIES, VOCABULARY, tiny
+from tests.families import FAMILIES, VOCABULARY, tiny, tiny_tokenizer
 from tests.packed import packed_tiny, twin_of_packed
 from tunesmith.core.batch import Example, TokenBatch, pack
 from tunesmith.core.errors import UserError
@@ -79,14 +79,19 @@ def test_nf4_gives_the_numbers_of_bitsandbytes() -> None:
     assert far(packed(layer, "nf4").dense_weight(torch.float32), functional.dequantize_4bit(*theirs)) < 1e-6
 
 
-def test_int8_is_within_half_a_step_of_its_row_and_has_the_numbers_of_bitsandbytes() -> None:
-    layer = linear(40, 100)
+def test_int8_is_within_half_a_step_of_its_row_and_as_near_as_bitsandbytes() -> None:
+    layer = linear(40, 1000)
     mine = packed(layer, "int8")
-    step = layer.weight.abs().amax(1, keepdim=True) / 127
-    assert bool(((mine.dense_weight(torch.float32) - layer.weight).abs() <= 0.5001 * step).all())
+    least = layer.weight.abs().amax(1, keepdim=True) / 127
+    step = mine.scales.float()
+    assert bool((step >= least).all()) and bool((step <= 1.008 * least).all())
+    assert mine.packed.abs().max() <= 127
+    unpacked = mine.dense_weight(torch.float32)
+    assert bool(((unpacked - layer.weight).abs() <= 0.5001 * step).all())
+    assert torch.equal(mine.dense_weight(torch.bfloat16), unpacked.bfloat16()), "rounded once, whatever the type"
     theirs, largest, _ = torch.ops.bitsandbytes.int8_vectorwise_quant(layer.weight.data.clone())
-    assert torch.equal(mine.packed, theirs)
-    torch.testing.assert_close(mine.scales[:, 0] * 127, largest)
+    known = (theirs * largest[:, None] / 127 - layer.weight).abs().mean()
+    assert float((unpacked - layer.weight).abs().mean()) < 1.02 * float(known)
 
 
 @kinds
@@ -101,7 +106,7 @@ def test_zeros_stay_zeros(kind: Quantization) -> None:
 
 @everywhere
 def test_storage(family: str) -> None:
-    most = {"nf4": 0.53, "int8": 1 + 4 / 24}
+    most = {"nf4": 0.53, "int8": 1 + 2 / 24}
     for kind in QUANTIZATIONS:
         network = tiny(family)
         shrunk = quantize(network, kind)
@@ -282,6 +287,20 @@ def test_a_base_is_packed_while_it_is_loaded(tiny_folder: Callable[[str], Path],
     quantize(again, "nf4")
     assert torch.equal(logits(base.network), logits(again))
     assert any(line.startswith("base in nf4: 14 linear layers take 0.0 MB instead of 0.1 MB") for line in said)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is mapped")
+def test_nothing_keeps_the_file_in_memory_that_the_base_was_read_from(tmp_path: Path) -> None:
+    tiny("llama").save_pretrained(tmp_path / "base")
+    tiny_tokenizer().save_pretrained(tmp_path / "base")
+
+    def mapped(quantize: Quantization | None) -> bool:
+        how = {"dtype": torch.float32, "cache": tmp_path, "say": lambda line: None, "quantize": quantize}
+        base = load_base(Place("x", tmp_path / "base"), **how)
+        return str(tmp_path) in Path("/proc/self/maps").read_text() and base is not None
+
+    assert mapped(None), "a dense base lies in its file"
+    assert not mapped("nf4")
 
 
 def test_the_library_is_loaded_without_a_look_at_a_hub_and_without_a_compiler(tmp_path: Path) -> None:

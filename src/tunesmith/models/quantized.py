@@ -1,7 +1,7 @@
 """Linear maps in four or eight bits, so that a base takes a quarter or half of its memory while an adapter trains.
 
 nf4   W = code[q] a       code: 16 quantiles of a normal distribution; a: the largest of 64 values, itself in 8 bits
-int8  W = q a / 127       a: the largest of a row
+int8  W = q s             s: the largest of a row, by 127
 
 QLoRA, https://arxiv.org/abs/2305.14314; LLM.int8(), https://arxiv.org/abs/2208.07339 (its weights; inputs stay whole).
 A weight exists in full only while a product needs it, and is unpacked again for the backward pass. Packed tensors are
@@ -86,11 +86,13 @@ class Int8Linear(QuantizedLinear):
         super().__init__(layer)
         weight = weight_of(layer, torch.float32).detach().float()
         largest = weight.abs().amax(1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)  # (O, 1)
-        self.register_buffer("packed", (weight * (127 / largest)).round_().to(torch.int8))  # (O, I)
-        self.register_buffer("scales", largest / 127)
+        # Rounded up to what bfloat16 can hold: a weight is then made by one product in the type that it is wanted in.
+        scales = (largest / 127 * (1 + 2**-8)).bfloat16()
+        self.register_buffer("packed", (weight / scales.float()).round_().to(torch.int8))  # (O, I)
+        self.register_buffer("scales", scales)
 
     def dense_weight(self, dtype: torch.dtype) -> Tensor:
-        return torch.mul(self.packed, self.scales).to(dtype)
+        return self.packed.to(dtype).mul_(self.scales.to(dtype))
 
 
 class QuantizedProduct(torch.autograd.Function):
