@@ -6,20 +6,16 @@ python benchmarks/sft.py [--rows labels|answers] [--steps 10] [--rounds 3] [--th
 import argparse
 import json
 import os
-import platform
-import subprocess
-import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from turns import default_base, described, machine, run_tool, speed
 from work import Work, make_work
 
 HERE = Path(__file__).parent
-WARM_UP = 2  # steps in which kernels are prepared and memory is first touched
-OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 ALLOCATOR = {  # glibc: keep what was freed, in huge pages
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(1 << 36),
@@ -40,7 +36,7 @@ def main() -> None:
     asked = _arguments()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        work = make_work(asked.base or _default_base(), asked.rows, asked.steps, folder)
+        work = make_work(asked.base or default_base(), asked.rows, asked.steps, folder)
         work.write(folder / "work.json")
         work.grouped().write(folder / "grouped.json")
         runs: dict[str, list[dict[str, Any]]] = {tool: [] for tool in TOOLS}
@@ -71,22 +67,9 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _default_base() -> Path:
-    """The default base as a plain folder, fetched and converted when it is not there yet."""
-    from tunesmith.bases import resolve
-    from tunesmith.catalogue.fetch import default_cache
-    from tunesmith.models.gguf import plain_folder
-
-    return plain_folder(resolve("smollm2-135m").path, default_cache(), print)
-
-
 def _run(tool: str, folder: Path) -> dict[str, Any]:
-    (script, *arguments), more = TOOLS[tool]
-    command = [sys.executable, str(HERE / script), str(folder / arguments[0]), *arguments[1:]]
-    done = subprocess.run(command, env=os.environ | OFFLINE | more, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{tool} failed:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    (script, work, *arguments), more = TOOLS[tool]
+    return run_tool(script, [str(folder / work), *arguments], more)
 
 
 def _order(work: Work, tool: str) -> Work:
@@ -94,8 +77,7 @@ def _order(work: Work, tool: str) -> Work:
 
 
 def _speed(work: Work, tool: str, run: dict[str, Any], clock: str) -> float:
-    pairs = list(zip(_order(work, tool).tokens_of_step(), run[clock], strict=True))
-    return median(tokens / seconds for tokens, seconds in pairs[WARM_UP:])
+    return speed(_order(work, tool), run, clock)
 
 
 def _line(work: Work, tool: str, run: dict[str, Any], clock: str) -> str:
@@ -115,22 +97,10 @@ def _result(work: Work, runs: dict[str, list[dict[str, Any]]], clock: str) -> di
         for tool, of_tool in runs.items()
     }
     return {
-        "machine": {
-            "processor": _processor(),
-            "cores": os.cpu_count(),
-            "threads": os.environ.get("OMP_NUM_THREADS", "default"),
-        },
+        "machine": machine(),
         "clock": clock,
         "versions": {name: version(name) for name in ("torch", "transformers", "trl", "peft")},
-        "work": {
-            "base": Path(work.base).name,
-            "rows": len(work.tokens),
-            "tokens_a_row": sum(map(len, work.tokens)) / len(work.tokens),
-            "trained_share": sum(map(sum, work.trained)) / sum(map(len, work.tokens)),
-            "rank": work.rank,
-            "batch_size": work.batch_size,
-            "steps": work.steps,
-        },
+        "work": described(work),
         "tools": tools,
         "loss_difference": {f"{a} / {b}": _apart(tools[a]["losses"], tools[b]["losses"]) for a, b in PAIRS},
     }
@@ -138,11 +108,6 @@ def _result(work: Work, runs: dict[str, list[dict[str, Any]]], clock: str) -> di
 
 def _apart(a: list[float], b: list[float]) -> float:
     return max(abs(x - y) for x, y in zip(a, b, strict=True))
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), platform.processor())
 
 
 def table(result: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
-"""One run of tunesmith on a benchmark's work, in a process of its own. Prints one line of JSON."""
+"""One run of tunesmith on a benchmark's work, in a process of its own, the base packed or not. Prints one JSON line."""
 
 import json
 import sys
+import time
 
 import torch
 from process import Laps, peak_memory
@@ -12,6 +13,7 @@ from work import Work
 from tunesmith.core.batch import Example, pack
 from tunesmith.methods import LoRA
 from tunesmith.models.language import CausalLM
+from tunesmith.models.quantized import quantize
 from tunesmith.objectives.sft import SFT
 from tunesmith.train.optimizer import Optimizer
 from tunesmith.train.schedule import factor
@@ -19,8 +21,13 @@ from tunesmith.train.step import Stepper
 from tunesmith.train.world import World
 
 
-def run(work: Work) -> dict[str, object]:
+def run(work: Work, packed: str | None) -> dict[str, object]:
     network = AutoModelForCausalLM.from_pretrained(work.base, dtype=torch.bfloat16).eval()
+    begin = time.perf_counter()
+    if packed is not None:
+        quantize(network, packed)
+    packing = time.perf_counter() - begin
+    held = sum(t.nbytes for t in {id(t): t for t in [*network.parameters(), *network.buffers()]}.values())
     model = CausalLM(network)
     method = LoRA(rank=work.rank, alpha=work.alpha)
     method.attach(network)
@@ -39,8 +46,11 @@ def run(work: Work) -> dict[str, object]:
         rate = work.rate * factor(step, work.steps, kind="linear", warmup=0.0)
         losses.append(stepper.step([batch], rate)["loss"])
         laps.mark()
-    return {"losses": losses, **laps.between(), "peak_bytes": peak_memory(), "way": model.way}
+    return {"losses": losses, **laps.between(), "peak_bytes": peak_memory(), "way": model.way} | {
+        "base_bytes": held,
+        "packing_seconds": packing,
+    }
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(Work.read(sys.argv[1]))))
+    print(json.dumps(run(Work.read(sys.argv[1]), sys.argv[2] if sys.argv[2:] else None)))

@@ -1,5 +1,6 @@
 """Writes docs/reference/ from the types: every key of a recipe with its default and its meaning, and `result.json`."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ def _type(annotation: Any) -> str:
     name = annotation.__name__ if isinstance(annotation, type) and not hasattr(annotation, "__args__") else None
     text = name or str(annotation).replace("typing.", "").replace("tunesmith.", "")
     text = text.rsplit(".", 1)[-1] if text.count(".") and "[" not in text and "|" not in text else text
+    text = re.sub(r"Optional\[(.*)\]$", r"\1 | None", text)
     return "`" + text.replace("NoneType", "None").replace("|", "\\|") + "`"
 
 

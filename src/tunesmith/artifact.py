@@ -30,6 +30,7 @@ def save(folder: Path, opened: Opened) -> Saved:
             recipe.method.described(base.network),
             base_name=base.name,
             base_fingerprint=base.fingerprint,
+            base_quantize=recipe.base_quantize,
         )
     described = _describe(place, folder, base.folder)
     mergeable = recipe.method.cannot_merge(base.network) is None

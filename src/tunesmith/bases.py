@@ -7,6 +7,7 @@ import torch
 from tunesmith.catalogue.entries import CATALOGUE
 from tunesmith.catalogue.fetch import default_cache, fetch
 from tunesmith.core.errors import UserError, near
+from tunesmith.core.layers import Quantization
 from tunesmith.models.hub import HUB_ID, snapshot
 from tunesmith.models.load import Base, Place, Say
 from tunesmith.models.load import load_base as load_place
@@ -37,8 +38,14 @@ def resolve(name: str, *, allow_download: bool | None = None, cache: Path | None
 
 
 def load_base(
-    name: str, *, dtype: torch.dtype, allow_download: bool | None = None, cache: Path | None = None, say: Say = print
+    name: str,
+    *,
+    dtype: torch.dtype,
+    allow_download: bool | None = None,
+    cache: Path | None = None,
+    say: Say = print,
+    quantize: Quantization | None = None,
 ) -> Base:
     """`resolve`, then load in `dtype`. See `tunesmith.models.load.load_base` for what is refused."""
     place = resolve(name, allow_download=allow_download, cache=cache, say=say)
-    return load_place(place, dtype=dtype, cache=cache or default_cache(), say=say)
+    return load_place(place, dtype=dtype, cache=cache or default_cache(), say=say, quantize=quantize)

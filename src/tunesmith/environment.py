@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-LIBRARIES = ("tunesmith", "torch", "transformers", "safetensors", "numpy")
+LIBRARIES = ("tunesmith", "torch", "transformers", "safetensors", "bitsandbytes", "numpy")
 
 
 def environment(device: torch.device, precision: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from tunesmith.attached import attach_adapter
 from tunesmith.core.errors import RunFailed, UserError
+from tunesmith.export.adapter import base_quantize
 from tunesmith.models.load import Place, load_base
 
 Rows = Sequence[Sequence[int]]
@@ -82,10 +83,13 @@ def _main() -> None:
     asked = json.load(sys.stdin)
     torch.set_num_threads(asked["threads"])
     scratch, model = Path(asked["scratch"]), Path(asked["model"])
-    base = load_base(Place(model.name, model), dtype=_DTYPES[asked["dtype"]], cache=scratch, say=_silent)
+    adapter = Path(asked["adapter"]) if asked["adapter"] else None
+    packed = base_quantize(adapter) if adapter else None
+    dtype = _DTYPES[asked["dtype"]]
+    base = load_base(Place(model.name, model), dtype=dtype, cache=scratch, say=_silent, quantize=packed)
     network = base.network.to(asked["device"])
-    if asked["adapter"]:
-        attach_adapter(network, Path(asked["adapter"]))
+    if adapter:
+        attach_adapter(network, adapter)
         network.eval()
     save_file({"logits": logits_of(network, asked["rows"]).contiguous()}, scratch / "logits.safetensors")
 

@@ -23,7 +23,7 @@ from tunesmith.data.encode import Encoder
 from tunesmith.data.forms import Conversation, Message
 from tunesmith.data.messages import ROLES
 from tunesmith.data.rows import Row
-from tunesmith.export.adapter import FACTS, base_fingerprint
+from tunesmith.export.adapter import FACTS, base_fingerprint, base_quantize
 from tunesmith.export.peft_config import NAME as ADAPTER
 from tunesmith.export.peft_config import parse_object
 from tunesmith.methods.activity import base_only
@@ -154,7 +154,8 @@ def load(
     if (folder / RECIPE).is_file():
         return _of_run(folder, base, _dtype(folder, precision), say)
     if (folder / ADAPTER).is_file() and not (folder / "config.json").is_file():
-        opened = load_base(base or base_of(folder), dtype=_dtype(None, precision), say=say)
+        dtype, packed = _dtype(None, precision), base_quantize(folder)
+        opened = load_base(base or base_of(folder), dtype=dtype, say=say, quantize=packed)
         return _tuned(opened, folder, Data(train="prompt"))
     if base is not None:
         raise UserError(f"{place}: neither a run nor an adapter, so that no base belongs to it")
@@ -187,7 +188,8 @@ def _of_run(folder: Path, base: str | None, dtype: torch.dtype, say: Say) -> Loa
     recipe, artifact = finished_run(folder)
     name, allowed = base or recipe.base, recipe.allow_download or None
     if recipe.method.kind != "full":
-        opened = load_base(name, dtype=dtype, allow_download=allowed, say=say)
+        packed = base_quantize(artifact)
+        opened = load_base(name, dtype=dtype, allow_download=allowed, say=say, quantize=packed)
         return _tuned(opened, artifact, recipe.data)
     whole = load_place(Place(str(folder), artifact), dtype=dtype, cache=default_cache(), say=say)
 

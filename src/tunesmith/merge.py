@@ -13,6 +13,8 @@ from torch import Tensor
 
 from tunesmith.attached import attach_adapter
 from tunesmith.core.errors import RunFailed, UserError
+from tunesmith.core.layers import Quantization
+from tunesmith.export.adapter import base_quantize
 from tunesmith.export.folder import refuse_taken
 from tunesmith.export.plain import write_model
 from tunesmith.fresh import Rows, fresh_logits, logits_of
@@ -51,6 +53,8 @@ class Merged:
     folder: Path
     bytes: int
     drift: Drift
+    packed: Quantization | None = None  # how the base was under the adapter while that was trained
+    loss: Drift | None = None  # how far base and adapter are from what they were with the base so packed
 
 
 def merge(
@@ -63,9 +67,10 @@ def merge(
 ) -> Merged:
     """Merge `adapter` into the base, in float32, and write a plain model to `output` in `dtype`.
 
-    `open_base(torch.float32)` loads the base in its original precision; its files are only read. `rows` of token ids
-    are what the comparison runs on, a few sentences of ours by default. UserError for a taken folder, a quantized
-    layer or an adapter of another base; RunFailed, with `output` removed, when what was written says something else.
+    `open_base(torch.float32)` loads the base in its original precision, also when the adapter was trained over a packed
+    one: what that differs by is measured. Its files are only read. `rows` of token ids are what the comparison runs on,
+    a few sentences of ours by default. UserError for a taken folder, a quantized layer or an adapter of another base;
+    RunFailed, with `output` removed, when what was written says something else.
     """
     refuse_taken(output)
     base = open_base(torch.float32)
@@ -84,7 +89,11 @@ def merge(
     except BaseException:
         shutil.rmtree(output, ignore_errors=True)
         raise
-    return Merged(output, sum(path.stat().st_size for path in output.iterdir()), found)
+    size, packed = sum(path.stat().st_size for path in output.iterdir()), base_quantize(adapter)
+    if packed is None:
+        return Merged(output, size, found)
+    trained = fresh_logits(base.folder, rows, adapter=adapter, dtype=torch.float32)
+    return Merged(output, size, found, packed, drift(trained, attached))
 
 
 def drift(trained: Tensor, written: Tensor) -> Drift:

@@ -24,6 +24,7 @@ from tunesmith.models.load import Base, Place, Say, check_folder, load_base, loa
 from tunesmith.models.memory import tokens_per_pass
 from tunesmith.models.precision import Probe, choose
 from tunesmith.recipe import Recipe, make_recipe, read_recipe
+from tunesmith.train.optimizer import refuse_optimizer
 
 RECIPE, CHOICES, FACTS = "recipe.yaml", "choices.json", "data.json"
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
@@ -101,6 +102,7 @@ def read_run_recipe(folder: Path) -> Recipe:
 
 def open_source(recipe: Recipe, say: Say) -> Source:
     """Find the base and read the rows. All that can be refused without weights is refused here."""
+    refuse_optimizer(recipe.train.optimizer, _device())
     named = with_paths(recipe, say)
     for key in ("train", "validation", "test"):
         value = getattr(named.data, key)
@@ -179,13 +181,15 @@ def open_base(source: Source, folder: Path | None, say: Say) -> Opened:
     recipe = source.recipe
     if recipe.train.threads is not None:
         torch.set_num_threads(recipe.train.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = _device()
     kept = _kept(folder)
     if kept is None:
         probe = choose(recipe.train.precision, device)
     else:
         probe = Probe(kept["train.precision"]["value"], kept["train.precision"]["reason"])
-    base = load_base(source.place, dtype=probe.dtype, cache=default_cache(), say=say)
+    base = load_base(source.place, dtype=probe.dtype, cache=default_cache(), say=say, quantize=recipe.base_quantize)
+    if recipe.base_quantize is not None:
+        say(f"note: the base that the tuned model is compared with is the one in {recipe.base_quantize}")
     base.network.to(device)
     choices = kept or _choices(source, base, probe, device)
     if folder is not None and kept is None:
@@ -209,9 +213,13 @@ def base_of(opened: Opened, model: CausalLM) -> Iterator[CausalLM]:
 def reopen(opened: Opened) -> Any:
     """The network of the base as it was, read from its files again."""
     place = Place(opened.base.name, opened.base.folder)
-    return load_base(place, dtype=opened.probe.dtype, cache=default_cache(), say=lambda _: None).network.to(
-        opened.device
-    )
+    dtype, packed = opened.probe.dtype, opened.recipe.base_quantize
+    base = load_base(place, dtype=dtype, cache=default_cache(), say=lambda _: None, quantize=packed)
+    return base.network.to(opened.device)
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _kept(folder: Path | None) -> dict[str, dict[str, Any]] | None:

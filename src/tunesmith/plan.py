@@ -36,7 +36,7 @@ TIME_ADVICE = {
 MEMORY_ADVICE = {
     "data": "the rows themselves: use fewer (data.limit)",
     "load": "the base itself: take a smaller one, or train.precision=bfloat16",
-    "attach": "the base itself: take a smaller one, or train.precision=bfloat16",
+    "attach": "the base itself: take a smaller one, train.precision=bfloat16, or method=qlora",
     "training": "passes of fewer tokens (train.tokens_per_pass) need less; the result stays the same",
     "validation": "passes of fewer tokens (train.tokens_per_pass) need less; the result stays the same",
     "checkpoints": "what trains: method=lora, a smaller method.rank or fewer method.targets need less",

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from tunesmith.core.config import Config
 from tunesmith.core.errors import UserError, near
+from tunesmith.core.layers import Quantization
 from tunesmith.data.config import Data
 from tunesmith.evaluate.config import Evaluate
 from tunesmith.methods import METHODS, AnyMethod
@@ -30,6 +31,9 @@ class Recipe(Config):
 
     base: str = "smollm2-135m"
     """A name of the catalogue, a folder of safetensors, a GGUF file, or a hub id (with `allow_download`)."""
+    base_quantize: Quantization | None = None
+    """Keep the frozen linear layers of the base in 4 bits (nf4) or 8 (int8) while the method trains. None: as they are.
+    `method: qlora` stands for LoRA over nf4."""
     data: Data
     """The rows. A path alone stands for `data.train`; a folder with train.* and test.* files for both."""
     method: AnyMethod = Field(default_factory=LoRA)
@@ -67,6 +71,14 @@ class Recipe(Config):
         if isinstance(value, dict) and "kind" not in value:
             return {"kind": "lora" if info.field_name == "method" else "sft"} | value
         return value
+
+    @model_validator(mode="after")
+    def _frozen_when_packed(self) -> "Recipe":
+        reason = self.method.needs_dense
+        if self.base_quantize is not None and reason is not None:
+            kind = self.method.kind
+            raise ValueError(f"base_quantize: {self.base_quantize} and method {kind} cannot be together, {reason}")
+        return self
 
     @property
     def fingerprint(self) -> str:

@@ -42,7 +42,11 @@ def batch() -> TokenBatch:
 
 def attached(name: str, family: str, dtype: torch.dtype = torch.float32) -> tuple[MethodConfig, Any]:
     """-> the method and a network that it is attached to, with its first values."""
-    method, network = made(name), tiny(family, dtype=dtype)
+    return attached_to(tiny(family, dtype=dtype), name)
+
+
+def attached_to(network: Any, name: str) -> tuple[MethodConfig, Any]:
+    method = made(name)
     torch.manual_seed(3)
     method.attach(network)
     network.eval()

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.contracts.methods import NAMES, PAIRS, attached, batch, made, reader
+from tests.contracts.methods import FEW, NAMES, PAIRS, attached, attached_to, batch, made, reader
 from tests.export.oracle import HASH, ROW, far, logits, stir
 from tests.families import tiny, tiny_tokenizer
+from tests.packed import packed_tiny, twin_of_packed
 from tunesmith.attached import attach_adapter
 from tunesmith.core.errors import UserError
 from tunesmith.export.adapter import write_adapter
@@ -21,6 +22,7 @@ from tunesmith.methods.activity import base_only
 from tunesmith.methods.stored import load_stored
 from tunesmith.models.language import CausalLM
 from tunesmith.proof import frozen_digest, trained_digest, trained_moved
+from tunesmith.recipe import Recipe
 
 everywhere = pytest.mark.parametrize(("name", "family"), PAIRS)
 each = pytest.mark.parametrize("name", NAMES)
@@ -119,6 +121,26 @@ def test_in_bfloat16_it_runs_and_trains(name: str, family: str) -> None:
     assert sum(bool(g.any()) for g in found.values()) == len(found)
     if name not in whole:
         assert all(p.dtype == torch.float32 for p in network.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("family", FEW)
+@each
+def test_over_a_packed_base_it_is_what_it_is_over_the_unpacked_one(name: str, family: str) -> None:
+    if made(name).needs_dense is not None:
+        with pytest.raises(UserError, match=r"^base_quantize: "):
+            Recipe(data="rows.jsonl", method=made(name), base_quantize="nf4")
+        return
+    found: list[Any] = []
+    for base in (packed_tiny(family, "nf4"), twin_of_packed(family, "nf4")):
+        _, network = attached_to(base, name)
+        frozen = frozen_digest(network)
+        stir(network)
+        found += [logits(network), gradients(network)]
+        assert frozen_digest(network) == frozen
+    on, mine, wanted, theirs = found
+    assert far(on, wanted) < CLOSE
+    assert set(mine) == set(theirs)
+    assert all(far(gradient, theirs[name]) < 1e-4 for name, gradient in mine.items())
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if "targets" in type(made(name)).model_fields])

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from tests.train.tiny_run import CONFIG, FINGERPRINTS, STEPS, WORLD, Tiny, noisy, result, stream, train
+from tests.train.tiny_run import CONFIG, FINGERPRINTS, STEPS, WORLD, Tiny, Wide, noisy, result, stream, train
 from tunesmith.core.batch import TokenBatch
 from tunesmith.core.errors import UserError
 from tunesmith.core.files import commit_folder
@@ -78,6 +78,17 @@ def test_a_resumed_run_is_the_same_to_the_byte(cut: Path, whole: Path) -> None:
     lines = [json.loads(line) for line in (cut / "timing.jsonl").read_text().splitlines()]
     assert sorted(line["step"] for line in lines if "seconds" in line) == list(range(1, STEPS + 1))
     assert again.seconds == pytest.approx(sum(line.get("seconds", 0) for line in lines))
+
+
+def test_a_resumed_run_with_moments_in_8_bits_is_the_same_to_the_byte(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"optimizer": "adamw8bit"})
+    train(tmp_path / "whole", Wide(), config=config)
+    with pytest.raises(Cut):
+        train(tmp_path / "cut", Wide(), config=config, on_event=until(9))
+    train(tmp_path / "cut", Wide(), config=config)
+    assert result(tmp_path / "cut") == result(tmp_path / "whole")
+    state = load_file(max((tmp_path / "cut" / "checkpoints").glob("step-*")) / "optimizer.safetensors")
+    assert state["state1/hidden.0.weight"].dtype == torch.uint8 and state["state1/head.weight"].dtype == torch.float32
 
 
 def test_what_comes_before_the_call_does_not_matter(tmp_path: Path, whole: Path) -> None:

@@ -3,13 +3,15 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
-from tests.train.tiny_run import Tiny
-from tunesmith.train.optimizer import Optimizer
+from tests.train.tiny_run import Tiny, Wide
+from tunesmith.core.errors import UserError
+from tunesmith.train.config import OptimizerKind
+from tunesmith.train.optimizer import Optimizer, refuse_optimizer
 
 
-def make(model: nn.Module, decay: float = 0.1) -> Optimizer:
+def make(model: nn.Module, decay: float = 0.1, kind: OptimizerKind = "adamw") -> Optimizer:
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    return Optimizer(parameters, weight_decay=decay, betas=(0.9, 0.99))
+    return Optimizer(parameters, weight_decay=decay, betas=(0.9, 0.99), kind=kind)
 
 
 def push(model: nn.Module, optimizer: Optimizer, seed: int, size: float = 1.0) -> None:
@@ -43,19 +45,20 @@ def test_matrices_decay_and_vectors_do_not() -> None:
         torch.testing.assert_close(model.get_parameter(name).double(), value, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["adamw", "adamw8bit"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_state_goes_through_a_file_exactly(dtype: torch.dtype) -> None:
-    straight, first = Tiny(dtype=dtype), Tiny(dtype=dtype)
-    optimizer = make(straight)
+def test_state_goes_through_a_file_exactly(dtype: torch.dtype, kind: OptimizerKind) -> None:
+    straight, first = Wide(dtype=dtype), Wide(dtype=dtype)
+    optimizer = make(straight, kind=kind)
     for seed in range(4):
         push(straight, optimizer, seed)
-    half = make(first)
+    half = make(first, kind=kind)
     for seed in range(2):
         push(first, half, seed)
     stored = load(save({name: value.contiguous() for name, value in half.state().items()}))
-    second = Tiny(dtype=dtype)
+    second = Wide(dtype=dtype)
     second.load_state_dict(first.state_dict())
-    rest = make(second)
+    rest = make(second, kind=kind)
     rest.load(stored)
     for seed in range(2, 4):
         push(second, rest, seed)
@@ -95,3 +98,29 @@ def test_a_parameter_may_get_a_multiple_of_the_rate() -> None:
     optimizer.step(0.001)
     torch.testing.assert_close(a.detach(), torch.full((3, 3), -0.001))
     torch.testing.assert_close(b.detach(), torch.full((3, 3), -0.016))
+
+
+def test_moments_in_8_bits_take_a_quarter_and_lead_to_the_same_place() -> None:
+    plain, packed = Wide(), Wide()
+    ways = [(plain, make(plain)), (packed, make(packed, kind="adamw8bit"))]
+    start = {name: p.detach().clone() for name, p in plain.named_parameters()}
+    for model, optimizer in ways:
+        for seed in range(20):
+            push(model, optimizer, seed % 3)
+    moved = {name: p - start[name] for name, p in plain.named_parameters() if p.requires_grad}
+    for name, p in packed.named_parameters():
+        if p.requires_grad:
+            apart = (p - start[name] - moved[name]).norm() / moved[name].norm()
+            assert apart.item() < (0.05 if p.numel() >= 4096 else 1e-5), name
+    sizes = [
+        sum(t.nbytes for key, t in optimizer.state().items() if key.endswith("hidden.0.weight"))
+        for _, optimizer in ways
+    ]
+    assert sizes[1] < 0.27 * sizes[0]
+
+
+def test_what_the_device_cannot_run_is_refused_in_a_line() -> None:
+    with pytest.raises(UserError, match=r"^train\.optimizer: paged_adamw8bit needs a GPU.*adamw8bit$"):
+        refuse_optimizer("paged_adamw8bit", torch.device("cpu"))
+    refuse_optimizer("paged_adamw8bit", torch.device("cuda"))
+    refuse_optimizer("adamw8bit", torch.device("cpu"))

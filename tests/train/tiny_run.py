@@ -44,6 +44,14 @@ class Tiny(nn.Module):
         return self.head(torch.tanh(self.frozen(self.hidden(x)))).float()
 
 
+class Wide(Tiny):
+    """With matrices that are large enough for moments in 8 bits."""
+
+    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__(dtype=dtype)
+        self.hidden = nn.Sequential(nn.Linear(12, 400, dtype=dtype), nn.Linear(400, 12, dtype=dtype))
+
+
 def next_token(model: nn.Module, batch: TokenBatch) -> Loss:
     total = F.cross_entropy(model(batch), batch.labels[batch.labels != IGNORED], reduction="sum")
     return Loss(total, {"squares": total.detach() ** 2})

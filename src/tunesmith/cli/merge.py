@@ -49,6 +49,11 @@ def merge(
     done = merged(opened, folder, output, dtype=getattr(torch, dtype.value))
     print(f"{done.folder}: a plain model, {size(done.bytes)} in {dtype.value}")
     print(f"read again in a fresh process and compared with base and adapter: {done.drift}")
+    if done.packed is not None:
+        print(
+            f"the adapter was trained over the base in {done.packed} and is merged into its original weights: "
+            f"the merged model differs from what was trained by the quantization error ({done.loss})"
+        )
 
 
 def _parts(place: Path) -> tuple[str | None, bool | None, Path | None]:

@@ -3,10 +3,14 @@
 One place knows that GPT-2 stores its weight transposed and that a quantized layer has to unpack it first.
 """
 
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+
+Quantization = Literal["nf4", "int8"]
+"""How the weights of a base may be packed; `models.quantized` does it."""
+QUANTIZATIONS: tuple[Quantization, ...] = get_args(Quantization)
 
 
 @runtime_checkable
@@ -22,6 +26,11 @@ class LinearMap(Protocol):
 def is_transposed(layer: nn.Module) -> bool:
     """transformers' `Conv1D`, the linear map of GPT-2, keeps its weight as (in, out)."""
     return type(layer).__name__ == "Conv1D" and hasattr(layer, "nf")
+
+
+def lies_transposed(layer: nn.Module) -> bool:
+    """Whether the files of the base hold the weight of a linear map as (in, out), packed in memory or not."""
+    return is_transposed(layer) or bool(getattr(layer, "transposed", False))
 
 
 def is_linear_map(layer: nn.Module) -> bool:

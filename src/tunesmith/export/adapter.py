@@ -1,6 +1,6 @@
 """Adapters as PEFT writes and reads them: a folder with `adapter_config.json` and `adapter_model.safetensors`.
 
-What only we know (the base's fingerprint, the recipe) lies in `tunesmith.json` beside them, where PEFT does not look.
+What only we know (the base's fingerprint, how it was packed) lies in `tunesmith.json` beside them: PEFT does not look.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tunesmith.core.errors import RunFailed, UserError
 from tunesmith.core.files import dump
+from tunesmith.core.layers import QUANTIZATIONS, Quantization
 from tunesmith.export import peft_config
 from tunesmith.export.folder import whole_folder
 from tunesmith.export.peft_config import parse_object, read_config
@@ -33,7 +34,7 @@ def write_adapter(
     *,
     base_name: str,
     base_fingerprint: str,
-    recipe_hash: str | None = None,
+    base_quantize: Quantization | None = None,
 ) -> Path:
     """Write what a method stored and described as an adapter. -> `folder`.
 
@@ -45,13 +46,13 @@ def write_adapter(
     }
     if wrong := fault(tensors, described):
         raise RunFailed(f"{folder}: the adapter is not written: {wrong}")
-    facts = {"schema": 1, "base": {"name": base_name, "fingerprint": base_fingerprint}, "recipe": recipe_hash}
+    base = {"name": base_name, "fingerprint": base_fingerprint} | ({"quantize": base_quantize} if base_quantize else {})
     with whole_folder(folder, replaces=FACTS) as aside:
         named = {name if name == BARE else PREFIX + name: tensor for name, tensor in tensors.items()}
         save_file(named, aside / WEIGHTS, metadata={"format": "pt"})
         (aside / peft_config.NAME).write_text(peft_config.config_text(described, base_name), encoding="utf-8")
-        (aside / FACTS).write_text(dump(facts), encoding="utf-8")
-        (aside / "README.md").write_text(_card(described, base_name), encoding="utf-8")
+        (aside / FACTS).write_text(dump({"schema": 1, "base": base}), encoding="utf-8")
+        (aside / "README.md").write_text(_card(described, base_name, base_quantize), encoding="utf-8")
     return folder
 
 
@@ -84,6 +85,17 @@ def base_fingerprint(folder: Path) -> str | None:
     return found
 
 
+def base_quantize(folder: Path) -> Quantization | None:
+    """-> how the base was packed under the adapter; None when it was not, or when another tool wrote the adapter."""
+    path = folder / FACTS
+    base = parse_object(path).get("base") if path.is_file() else None
+    found = base.get("quantize") if isinstance(base, dict) else None
+    if found is not None and found not in QUANTIZATIONS:
+        known = ", ".join(QUANTIZATIONS)
+        raise UserError(f"{path}: `base.quantize` is {str(found)[:40]!r}; this version knows {known}")
+    return found
+
+
 def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         with safe_open(path, framework="pt") as file:  # checks header, extents and gaps before anything is read
@@ -101,8 +113,9 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path}: not a whole safetensors file ({reason}); get the adapter again") from error
 
 
-def _card(described: Mapping[str, Any], base_name: str) -> str:
+def _card(described: Mapping[str, Any], base_name: str, packed: Quantization | None) -> str:
     kind = str(described["peft_type"]).lower()
+    over = f" It was trained over that base in {packed}." if packed else ""
     return f"""---
 base_model: {dump(base_name).strip()}
 library_name: peft
@@ -115,7 +128,7 @@ tags:
 
 # An adapter for {base_name}
 
-Made by tunesmith with {described["peft_type"]}. It belongs to the base named above and to no other.
+Made by tunesmith with {described["peft_type"]}. It belongs to the base named above and to no other.{over}
 
 ```python
 from peft import AutoPeftModelForCausalLM

@@ -24,6 +24,10 @@ class Full(MethodConfig):
     def reason(self) -> str:
         return "1e-5 to 2e-5 is what full fine-tuning of pretrained language models bears without forgetting much"
 
+    @property
+    def needs_dense(self) -> str | None:
+        return "for it changes the weights themselves; remove one of them, or take method=qlora"
+
     def attach(self, network: nn.Module) -> None:
         """Unfreeze the targets and freeze the rest. Raises UserError when a pattern matches nothing."""
         network.requires_grad_(self.targets is None)

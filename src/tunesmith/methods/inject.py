@@ -7,7 +7,7 @@ from typing import TypeVar
 from torch import nn
 
 from tunesmith.core.errors import UserError, near
-from tunesmith.core.layers import is_linear_map
+from tunesmith.core.layers import LinearMap, is_linear_map
 from tunesmith.methods.experts import owner, stacks
 
 Value = TypeVar("Value")
@@ -55,6 +55,11 @@ def linear_maps(network: nn.Module) -> dict[str, nn.Module]:
     return {name: module for name, module in network.named_modules() if is_linear_map(module)}
 
 
+def packed_maps(network: nn.Module) -> dict[str, LinearMap]:
+    """-> name: linear map whose weight is no parameter."""
+    return {name: layer for name, layer in linear_maps(network).items() if isinstance(layer, LinearMap)}
+
+
 def _means(name: str, found: nn.Module | nn.Parameter, pattern: str) -> bool:
     return matches(name, pattern) or (isinstance(found, nn.Parameter) and matches(owner(name), pattern))
 
@@ -99,6 +104,7 @@ def _no_match(pattern: str, network: nn.Module, known: Iterable[str]) -> str:
 
 
 def parameter_counts(network: nn.Module) -> tuple[int, int]:
-    """-> how many numbers train, and how many there are; a shared weight counts once."""
+    """-> how many numbers train, and how many there are; a shared weight counts once, a packed one as what it holds."""
     sizes = [(p.numel(), p.requires_grad) for p in network.parameters()]
-    return sum(n for n, trains in sizes if trains), sum(n for n, _ in sizes)
+    packed = sum(m.in_features * m.out_features for m in packed_maps(network).values())
+    return sum(n for n, trains in sizes if trains), sum(n for n, _ in sizes) + packed

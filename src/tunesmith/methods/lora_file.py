@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from tunesmith.core.errors import UserError
-from tunesmith.core.layers import is_transposed
+from tunesmith.core.layers import lies_transposed
 from tunesmith.methods.experts import StackLayer, StackUpdate
 from tunesmith.methods.inject import wrapped
 from tunesmith.methods.lora_layers import ShiftedLoRALayer, Update
@@ -53,7 +53,7 @@ def described(network: nn.Module, rank: int, alpha: float, settings: Mapping[str
         **described_targets(network, bases(network), list(found)),
         "rank_pattern": {name: own for name, own in ranks.items() if own != rank},
         "alpha_pattern": {name: _number(own) for name, own in alphas.items() if own != alpha},
-        "fan_in_fan_out": any(is_transposed(base) for base in bases(network).values()),
+        "fan_in_fan_out": any(lies_transposed(base) for base in bases(network).values()),
         "bias": "none",
         "init_lora_weights": True,
         "modules_to_save": None,

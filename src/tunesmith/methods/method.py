@@ -31,6 +31,11 @@ class MethodConfig(Config):
         """Why that rate, in a few words."""
         raise AssertionError("every method gives its reason")
 
+    @property
+    def needs_dense(self) -> str | None:
+        """-> why not over a quantized base: `for it changes the weights themselves; ...`; None when it can be."""
+        return None
+
     def attach(self, network: nn.Module) -> None:
         """Freeze `network` and put trainable parts into its tree. Raises UserError, with the tree as it was."""
         raise AssertionError("every method attaches")

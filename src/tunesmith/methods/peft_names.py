@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 from torch import nn
 
 from tunesmith.core.errors import UserError, near
-from tunesmith.core.layers import is_linear_map
+from tunesmith.core.layers import LinearMap, is_linear_map
 from tunesmith.methods.experts import owner, stacks
-from tunesmith.methods.inject import ALL_LINEAR, TABLES, find_targets
+from tunesmith.methods.inject import ALL_LINEAR, TABLES, find_targets, packed_maps
 
 FILE = "adapter_config.json"
 MAX_REPEATS = 5  # of one pattern: the time of a match grows with the length of a name to this power
@@ -64,13 +64,13 @@ def _modules(network: nn.Module, described: Mapping[str, Any]) -> list[str]:
 def _parameters(network: nn.Module, wanted: list[str]) -> dict[str, str]:
     """-> name of a stacked weight, or of a linear layer: the name of the parameter."""
     known, found = stacks(network), {}
-    for name, _ in network.named_parameters(remove_duplicate=False):
+    for name in _weights(network):
         if not _meant(name, wanted, "target_parameters"):
             continue
         layer = network.get_submodule(owner(name))
         if name in known:
             found[name] = name
-        elif isinstance(layer, nn.Linear) and name.endswith(".weight"):
+        elif isinstance(layer, nn.Linear | LinearMap) and name.endswith(".weight"):
             found[owner(name)] = name
         else:
             kind = type(layer).__name__
@@ -82,6 +82,12 @@ def _parameters(network: nn.Module, wanted: list[str]) -> dict[str, str]:
             f"{FILE}: `target_parameters` ({wanted[0]}, ...) matches none of this base{near(wanted[0], ends)}"
         )
     return found
+
+
+def _weights(network: nn.Module) -> list[str]:
+    """-> the names of all parameters, and those that packed weights have where they are not packed."""
+    packed = [f"{name}.weight".lstrip(".") for name in packed_maps(network)]
+    return [name for name, _ in network.named_parameters(remove_duplicate=False)] + packed
 
 
 def described_targets(network: nn.Module, wrapped: Mapping[str, nn.Module], targets: list[str]) -> dict[str, list[str]]:
@@ -112,8 +118,8 @@ def _renamed(name: str) -> bool:
 def _parameter_names(network: nn.Module, wrapped: Mapping[str, nn.Module]) -> list[str]:
     """-> the names that the parameters have in the base."""
     inside = tuple(name + "." for name in wrapped)
-    names = [name for name, _ in network.named_parameters(remove_duplicate=False) if not name.startswith(inside)]
-    return names + [f"{name}.{own}" for name, base in wrapped.items() for own, _ in base.named_parameters()]
+    names = [name for name in _weights(network) if not name.startswith(inside)]
+    return names + [f"{name}.{own}" for name, base in wrapped.items() for own in _weights(base)]
 
 
 def _shortest(targets: list[str], names: list[str]) -> set[str]:

@@ -14,10 +14,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from tunesmith.core.errors import UserError
+from tunesmith.core.layers import Quantization
 from tunesmith.models.check_config import compare, read_config
 from tunesmith.models.check_weights import check_safetensors, read_json, refuse_if_not_finite, weight_files
 from tunesmith.models.fingerprint import file_sha256, fingerprint
 from tunesmith.models.gguf import RECORD, plain_folder, quiet
+from tunesmith.models.quantized import quantize as packed
 
 NO_LIMIT = 1 << 20  # the context of families that have no positions
 MAX_TOKENIZER = 200 << 20
@@ -50,10 +52,13 @@ class Base:
     note: str | None  # what an honest report must add, such as "a 4-bit checkpoint, dequantised"
 
 
-def load_base(place: Place, *, dtype: torch.dtype, cache: Path, say: Say = print) -> Base:
+def load_base(
+    place: Place, *, dtype: torch.dtype, cache: Path, say: Say = print, quantize: Quantization | None = None
+) -> Base:
     """Load `place` in `dtype` (float32 or bfloat16) to main memory; tied weights stay tied.
 
-    `cache` keeps converted GGUF files and known fingerprints. `UserError`, with file and key, when something is
+    `quantize` packs its linear layers then: here, so that they are the same on every device, and a GPU never holds them
+    whole. `cache` keeps converted GGUF files and known fingerprints. `UserError`, with file and key, when something is
     missing, truncated, not a decoder-only language model, in need of its own code, or holds NaN.
     """
     assert dtype in (torch.float32, torch.bfloat16), dtype
@@ -62,6 +67,8 @@ def load_base(place: Place, *, dtype: torch.dtype, cache: Path, say: Say = print
     config = check_folder(folder, say)
     tokenizer = load_tokenizer(folder, config)
     network = _load_network(folder, config, dtype)
+    if quantize is not None:
+        say(str(packed(network, quantize)))
     licence, note = _told(folder)
     return Base(
         network=network,

@@ -40,7 +40,7 @@ class TimedOptimizer(Optimizer):
 
 def optimizer_of(opened: Opened, parameters: Mapping[str, nn.Parameter]) -> TimedOptimizer:
     config = opened.recipe.train
-    return TimedOptimizer(parameters, weight_decay=config.weight_decay, betas=config.betas)
+    return TimedOptimizer(parameters, weight_decay=config.weight_decay, betas=config.betas, kind=config.optimizer)
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from tunesmith.core.config import Config
 
+OptimizerKind = Literal["adamw", "adamw8bit", "paged_adamw8bit"]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -33,6 +34,10 @@ class Train(Config):
 
     weight_decay: float = Field(default=0.0, ge=0, lt=1)
     """How fast matrices shrink, times the rate, at each step. Biases and norms never decay."""
+
+    optimizer: OptimizerKind = "adamw"
+    """adamw; adamw8bit: its two moments in 8 bits (by blocks, with the kernels of bitsandbytes), a quarter of their
+    memory; paged_adamw8bit: those in memory that a full GPU may move out."""
 
     betas: tuple[Momentum, Momentum] = (0.9, 0.999)
     """AdamW: how much of the running mean of the gradient and of its square is kept at each step."""

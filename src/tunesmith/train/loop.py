@@ -63,12 +63,15 @@ def fit(  # noqa: PLR0913 - all parts of a run meet here, and nowhere else
     if config.patience is not None and evaluate is None:
         raise UserError("train.patience: there is no validation to wait for; give validation rows or remove the key")
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    optimizer = Optimizer(parameters, weight_decay=config.weight_decay, betas=config.betas, rates=rates)
+    optimizer = Optimizer(
+        parameters, weight_decay=config.weight_decay, betas=config.betas, rates=rates, kind=config.optimizer
+    )
     stepper = Stepper(model, objective, optimizer, world, clip=config.clip)
     checkpoints = Checkpoints(folder / "checkpoints", fingerprints, keep=config.keep_checkpoints)
-    # AdamW keeps two moments in float32 for each parameter, and a float32 copy where that is narrower.
+    # AdamW keeps two moments for each parameter, and a float32 copy where that is narrower.
+    moments = 8 if config.optimizer == "adamw" else 2
     checkpoints.prepare(
-        sum(p.numel() * (p.element_size() + 8 + 4 * (p.element_size() < 4)) for p in parameters.values())
+        sum(p.numel() * (p.element_size() + moments + 4 * (p.element_size() < 4)) for p in parameters.values())
     )
     course = _Course(config, steps, folder, stepper, parameters, checkpoints, evaluate, on_event, epoch_steps)
     course.begin()

@@ -3,16 +3,23 @@
 Loshchilov and Hutter, Decoupled weight decay regularization (2019), https://arxiv.org/abs/1711.05101
 A bfloat16 weight has 8 bits: an update smaller than 1/256 of it would be rounded away, so the sum is kept in float32
 (Micikevicius et al., Mixed precision training, 2018, https://arxiv.org/abs/1710.03740).
+In 8 bits: the moments by blocks of 256, in a table that is dense near zero; those of tensors of fewer than 4096 numbers
+stay in float32 (Dettmers et al., 8-bit optimizers via block-wise quantization, 2022, https://arxiv.org/abs/2110.02861).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from tunesmith.core.errors import UserError
+from tunesmith.core.kernels import bitsandbytes
 from tunesmith.core.protocols import State
+from tunesmith.train.config import OptimizerKind
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+_MOMENTS_8BIT = ("state1", "state2", "absmax1", "absmax2", "step")  # a small tensor has no absmax
 _HALF = (torch.bfloat16, torch.float16)
 
 
@@ -26,6 +33,7 @@ class Optimizer:
         weight_decay: float,
         betas: tuple[float, float],
         rates: Mapping[str, float] | None = None,
+        kind: OptimizerKind = "adamw",
     ) -> None:
         """`rates`: how many times the learning rate a parameter gets; 1 for those that are not named."""
         assert parameters, "nothing to train"
@@ -38,7 +46,8 @@ class Optimizer:
             decay = weight_decay if p.ndim >= 2 else 0.0
             groups.setdefault((decay, (rates or {}).get(name, 1.0)), []).append(p)
         listed = [{"params": p, "weight_decay": decay, "times": times} for (decay, times), p in groups.items()]
-        self._adamw = torch.optim.AdamW(listed, lr=0.0, betas=betas, fused=True)
+        self._kinds = _MOMENTS if kind == "adamw" else _MOMENTS_8BIT
+        self._adamw = _adamw(kind, listed, betas)
 
     def collect(self) -> None:
         """Take over the gradients of half-precision parameters, so that they add up in float32."""
@@ -74,10 +83,10 @@ class Optimizer:
     def state(self) -> dict[str, Tensor]:
         """-> all that the next step depends on beside the weights. The tensors are the live ones, not copies."""
         moments = {
-            f"{kind}/{name}": self._adamw.state[p][kind]
+            f"{kind}/{name}": value
             for name, p in self._trained.items()
             if p in self._adamw.state
-            for kind in _MOMENTS
+            for kind, value in self._moments(p).items()
         }
         return moments | {f"master/{name}": master for name, master in self._masters.items()}
 
@@ -88,4 +97,30 @@ class Optimizer:
                 master.copy_(state[f"master/{name}"])
         for name, p in self._trained.items():
             if f"step/{name}" in state:
-                self._adamw.state[p] = {kind: state[f"{kind}/{name}"].clone().to(p.device) for kind in _MOMENTS}
+                self._put(p, {kind: state[key] for kind in self._kinds if (key := f"{kind}/{name}") in state})
+
+    def _moments(self, p: Tensor) -> dict[str, Tensor]:
+        own = self._adamw.state[p]
+        return {kind: torch.as_tensor(own[kind]) for kind in self._kinds if kind in own}
+
+    def _put(self, p: Tensor, moments: Mapping[str, Tensor]) -> None:
+        if self._kinds is _MOMENTS:
+            self._adamw.state[p] = {kind: value.clone().to(p.device) for kind, value in moments.items()}
+            return
+        self._adamw.init_state(self._adamw.param_groups[0], p, 0, 0)  # tables, and memory that may be paged
+        own = self._adamw.state[p]
+        for kind, value in moments.items():
+            own[kind] = int(value) if kind == "step" else own[kind].copy_(value)
+
+
+def refuse_optimizer(kind: OptimizerKind, device: torch.device) -> None:
+    """UserError when `device` cannot run it."""
+    if kind == "paged_adamw8bit" and device.type != "cuda":
+        raise UserError("train.optimizer: paged_adamw8bit needs a GPU, and there is none here; take adamw8bit")
+
+
+def _adamw(kind: OptimizerKind, groups: Sequence[dict[str, Any]], betas: tuple[float, float]) -> Any:
+    if kind == "adamw":
+        return torch.optim.AdamW(groups, lr=0.0, betas=betas, fused=True)
+    library = bitsandbytes().optim
+    return (library.AdamW8bit if kind == "adamw8bit" else library.PagedAdamW8bit)(groups, lr=0.0, betas=betas)
