@@ -9,6 +9,8 @@ Adapters hold random values and lie in a temporary folder. Memory is what the pr
 import argparse
 import json
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,7 +18,6 @@ from pathlib import Path
 
 import psutil
 import torch
-from torch import nn
 
 from tunesmith.bases import load_base
 from tunesmith.export.adapter import WEIGHTS, write_adapter
@@ -30,16 +31,21 @@ def main() -> None:
     asked.add_argument("--base", default="smollm2-135m")
     asked.add_argument("--adapters", type=int, default=64)
     asked.add_argument("--rank", type=int, default=16)
+    asked.add_argument("--write", type=Path, help=argparse.SUPPRESS)  # the process that only writes the adapters
     given = asked.parse_args()
     torch.set_num_threads(1)
+    if given.write:
+        write(given.base, given.adapters, given.rank, given.write)
+        return
     with tempfile.TemporaryDirectory() as scratch:
-        print(json.dumps(measured(given.base, given.adapters, given.rank, Path(scratch)), indent=2))
+        subprocess.run([sys.executable, *sys.argv, "--write", scratch], check=True)
+        print(json.dumps(measured(given.base, given.adapters, Path(scratch)), indent=2))
 
 
-def measured(base: str, count: int, rank: int, scratch: Path) -> dict[str, float | bool]:
+def measured(base: str, count: int, scratch: Path) -> dict[str, float | bool]:
     opened = load_base(base, dtype=torch.float32)
     network = opened.network.requires_grad_(False)
-    folders = written(network, opened.fingerprint, count, rank, scratch)
+    folders = [scratch / str(number) for number in range(count)]
     before, digest = held(), frozen_digest(network)
     shelf = Shelf(network, opened.fingerprint)
     loading, ids = [], []
@@ -65,17 +71,16 @@ def measured(base: str, count: int, rank: int, scratch: Path) -> dict[str, float
     }
 
 
-def written(network: nn.Module, fingerprint: str, count: int, rank: int, scratch: Path) -> list[Path]:
-    method, folders = LoRA(rank=rank), []
+def write(base: str, count: int, rank: int, scratch: Path) -> None:
+    opened = load_base(base, dtype=torch.float32)
+    method, network = LoRA(rank=rank), opened.network
     method.attach(network)
     stored, described = method.stored(network), method.described(network)
     for number in range(count):
         draw = torch.Generator().manual_seed(number)
         values = {name: 0.02 * torch.randn(tensor.shape, generator=draw) for name, tensor in stored.items()}
-        folder = scratch / str(number)
-        folders.append(write_adapter(folder, values, described, base_name="b", base_fingerprint=fingerprint))
-    method.detach(network)
-    return folders
+        facts = {"base_name": base, "base_fingerprint": opened.fingerprint}
+        write_adapter(scratch / str(number), values, described, **facts)
 
 
 def held() -> int:

@@ -189,7 +189,7 @@ def test_the_identity_is_what_it_holds_and_not_what_it_is_called(tmp_path: Path)
 def test_another_base_is_refused_or_insisted_on(tmp_path: Path) -> None:
     folder = made("llama", tmp_path / "a", LoRA(rank=2))
     shelf = Shelf(tiny("llama", seed=5), "1" * 64)
-    with pytest.raises(UserError, match="trained on another base .* or insist"):
+    with pytest.raises(UserError, match=r"trained on another base .* or insist"):
         shelf.load(folder)
     with pytest.warns(UserWarning, match="trained on another base"):
         known = shelf.load(folder, insist=True)

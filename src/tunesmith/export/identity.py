@@ -1,7 +1,7 @@
 """What an adapter is, as one sha256 of what it holds: the same numbers have the same identity under any name.
 
-It is taken over the tensors, as float32, and the keys of the configuration that change what they mean. Where they go is in
-their names; the base, the dropout of training and the path do not count.
+It is taken over the tensors, as float32, and the keys of the configuration that change what they mean. Where they go
+is in their names; the base, the dropout of training and the path do not count.
 """
 
 import hashlib
@@ -34,5 +34,5 @@ def identity(described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str
     for name in sorted(name for name in tensors if not name.endswith(COPY)):
         tensor = tensors[name].detach().to("cpu", torch.float32).contiguous()
         whole.update(f"\n{name} {tuple(tensor.shape)}\n".encode())
-        whole.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+        whole.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy().data))
     return whole.hexdigest()

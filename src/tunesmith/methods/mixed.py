@@ -75,9 +75,9 @@ def _some(value: Any, places: Tensor, count: int) -> Any:
 def _together(results: list[tuple[Tensor, Any]], count: int) -> Any:
     """Every part's rows back in their places; routers answer with several tensors."""
     if isinstance(results[0][1], tuple):
-        parts = zip(*(part for _, part in results), strict=True)
-        places = [at for at, _ in results]
-        return tuple(_together(list(zip(places, part, strict=True)), count) for part in parts)
+        several = zip(*(part for _, part in results), strict=True)
+        where = [places for places, _ in results]
+        return tuple(_together(list(zip(where, parts, strict=True)), count) for parts in several)
     whole = results[0][1].new_empty(count, *results[0][1].shape[1:])
     for places, part in results:
         whole.index_copy_(0, places, part)
