@@ -15,6 +15,9 @@ from tests.families import FAMILIES, VOCABULARY, tiny
 from tunesmith.core.errors import UserError
 from tunesmith.export.adapter import write_adapter
 from tunesmith.methods.lora import LoRA
+from tunesmith.methods.method import MethodConfig
+from tunesmith.methods.prefix import Prefix
+from tunesmith.methods.prompt import Prompt, PTuning
 from tunesmith.models.generate import Sampling, generate
 from tunesmith.proof import frozen_digest
 from tunesmith.shelf import Shelf
@@ -30,7 +33,7 @@ KINDS: dict[str, Callable[[str], LoRA]] = {
 }
 
 
-def made(family: str, folder: Path, method: LoRA, seed: int = 1) -> Path:
+def made(family: str, folder: Path, method: MethodConfig, seed: int = 1) -> Path:
     """An adapter of random values, as if it had been trained hard."""
     network = tiny(family)
     method.attach(network)
@@ -43,7 +46,7 @@ def made(family: str, folder: Path, method: LoRA, seed: int = 1) -> Path:
     return write_adapter(folder, stored, described, base_name=family, base_fingerprint=HASH)
 
 
-def shelf_of(family: str, tmp_path: Path, *methods: LoRA) -> tuple[Shelf, list[str], list[Tensor]]:
+def shelf_of(family: str, tmp_path: Path, *methods: MethodConfig) -> tuple[Shelf, list[str], list[Tensor]]:
     """-> a shelf, ids, and what each adapter says when it alone is attached."""
     shelf = Shelf(tiny(family).requires_grad_(False), HASH)
     folders = [made(family, tmp_path / str(i), method, seed=i) for i, method in enumerate(methods)]
@@ -131,6 +134,53 @@ def test_answers_side_by_side_are_those_of_each_adapter(tmp_path: Path) -> None:
         with shelf.only(*filter(None, [one])):
             assert generate(shelf.network, [prompts[row]], set(), Sampling(12)) == [mixed[row]]
     assert len({tuple(answer) for answer in mixed}) == 4
+
+
+VIRTUAL: dict[str, Callable[[], MethodConfig]] = {
+    "prefix": lambda: Prefix(tokens=4),
+    "prompt": lambda: Prompt(tokens=4),
+    "ptuning": lambda: PTuning(tokens=4),
+}
+
+
+@pytest.mark.parametrize("kind", VIRTUAL)
+@pytest.mark.parametrize("family", ["llama", "gpt2", "mixtral"])
+def test_virtual_tokens_switch_stack_and_mix_with_what_has_none(family: str, kind: str, tmp_path: Path) -> None:
+    shelf, (a, b, c), alone = shelf_of(family, tmp_path, VIRTUAL[kind](), LoRA(rank=3), VIRTUAL[kind]())
+    before = tree(shelf.network)
+    wanted: list[Any] = [a, None, b, c, [b, a]]
+    given = batch(len(wanted))
+    with shelf.rows(wanted):
+        mixed = said(shelf.network, given)
+        answers = generate(shelf.network, [[5, 6, 7, 8][:n] for n in (4, 2, 3, 4, 1)], set(), Sampling(6))
+    for row, one in enumerate(wanted):
+        with shelf.only(*([] if one is None else one if isinstance(one, list) else [one])):
+            part = row_of(given, row)
+            assert far(mixed[part], said(shelf.network, given)[part]) < 1e-5
+            assert generate(shelf.network, [[5, 6, 7, 8][: (4, 2, 3, 4, 1)[row]]], set(), Sampling(6)) == [answers[row]]
+    for known, own in zip((c, a), (alone[2], alone[0]), strict=True):
+        shelf.use(known)
+        assert torch.equal(logits(shelf.network), own)
+    shelf.off()
+    assert tree(shelf.network) == before
+    assert torch.equal(logits(shelf.network), logits(tiny(family)))
+
+
+def test_virtual_tokens_that_clash_are_refused_in_one_line(tmp_path: Path) -> None:
+    methods = (Prefix(tokens=4), Prefix(tokens=6), Prompt(tokens=4))
+    shelf, (four, six, prompt), _ = shelf_of("llama", tmp_path, *methods)
+    for wanted, message in (
+        ([four, six, None], "rows: adapters with 4 and 6 virtual tokens clash in one batch"),
+        ([four, prompt], "rows: a prefix and a prompt clash in one batch"),
+        ([[four, prompt]], "two with virtual tokens cannot stand over each other"),
+        ([(four, 0.5)], "a strength of 0.5 is none; give 1"),
+    ):
+        with pytest.raises(UserError, match=message), shelf.rows(wanted):
+            pass
+    windowed, (four,), _ = shelf_of("mistral-window", tmp_path / "w", Prefix(tokens=4))
+    with pytest.raises(UserError, match="sliding window"), windowed.rows([four, None]):
+        pass
+    assert torch.equal(logits(shelf.network), logits(tiny("llama")))
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "mixtral"])

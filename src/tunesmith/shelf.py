@@ -23,12 +23,13 @@ from torch import nn
 
 from tunesmith.attached import attach_read, other_base
 from tunesmith.core.errors import UserError
+from tunesmith.core.virtual import NAME, VirtualTokens
 from tunesmith.export.adapter import read_adapter
 from tunesmith.export.identity import identity
 from tunesmith.methods.inject import wrapped
 from tunesmith.methods.layer import Layer
-from tunesmith.methods.method import MethodConfig
-from tunesmith.methods.mixed import Batch, Mixed
+from tunesmith.methods.mixed import Batch, Mixed, MixedTokens
+from tunesmith.methods.virtual import hang, take_down
 
 Use = str | tuple[str, float]
 """The beginning of an id that no other id has, alone or with a strength."""
@@ -43,19 +44,10 @@ class Adapter:
 
     id: str  # sha256 of what it holds
     folder: Path  # where it was read
-    method: MethodConfig
+    kind: str  # PEFT's word for it, in small letters
     layers: dict[str, Layer]  # by the name of the module that each stands for
+    tokens: VirtualTokens | None  # what it puts before every text
     of_other_base: bool  # it was trained on another one, and the user insisted
-
-    @property
-    def kind(self) -> str:
-        return str(getattr(self.method, "kind", ""))
-
-    @property
-    def bytes(self) -> int:
-        """Of the tensors that it keeps in memory."""
-        tensors = [t for layer in self.layers.values() for t in _own(layer)]
-        return sum(t.numel() * t.element_size() for t in tensors)
 
 
 class Shelf:
@@ -85,13 +77,15 @@ class Shelf:
                 method = attach_read(self.network, described, tensors, folder)
             except UserError as error:
                 raise UserError(str(error) if str(folder) in str(error) else f"{folder}: {error}") from error
-            layers = {name: layer.eval() for name, layer in wrapped(self.network, Layer)}
+            layers = dict(wrapped(self.network, Layer))
+            tokens = getattr(self.network, NAME, None)
             method.detach(self.network)
-        for layer in layers.values():
-            layer.requires_grad_(False)
+        for part in (*layers.values(), *filter(None, [tokens])):
+            part.eval().requires_grad_(False)
         if other:
             warnings.warn(f"{folder}: {other}; loaded because you insist", stacklevel=2)
-        self.adapters[known] = Adapter(known, folder, method, layers, of_other_base=bool(other))
+        kind = described["peft_type"].lower()
+        self.adapters[known] = Adapter(known, folder, kind, layers, tokens, of_other_base=bool(other))
         return known
 
     def remove(self, wanted: str) -> None:
@@ -137,6 +131,7 @@ class Shelf:
         different = list(dict.fromkeys(stacks))
         ways = [different.index(stack) for stack in stacks]
         batch, before = Batch(len(stacks)), self.in_use
+        tokens = self._mixed_tokens(stacks)
         self.off()
         hooks = [
             self.network.register_forward_pre_hook(batch.begin, with_kwargs=True),
@@ -147,18 +142,36 @@ class Shelf:
                 base = self._covered(name)
                 modules = [self._over(base, name, stack) for stack in different]
                 self.network.set_submodule(name, Mixed(base, modules, ways, batch).eval())
+            if tokens is not None:
+                hang(self.network, tokens)
             yield
         finally:
             for hook in hooks:
                 hook.remove()
             self._put(before)
 
+    def _mixed_tokens(self, stacks: Sequence[Stack]) -> MixedTokens | None:
+        each = [self._tokens(stack) for stack in stacks]
+        if not any(each):
+            return None
+        config: Any = self.network.config
+        if getattr(config.get_text_config(), "sliding_window", None) is not None:
+            raise UserError("rows: virtual tokens over a base with a sliding window cannot be mixed; ask one by one")
+        return MixedTokens(each)
+
+    def _tokens(self, stack: Stack) -> VirtualTokens | None:
+        return next((tokens for known, _ in stack if (tokens := self.adapters[known].tokens) is not None), None)
+
     def _put(self, stack: Stack) -> None:
+        if hasattr(self.network, NAME):
+            take_down(self.network)
         for name, base in reversed(self._bases.items()):
             self.network.set_submodule(name, base)
         self._bases.clear()
         for name in self._names([stack]):
             self.network.set_submodule(name, self._over(self._covered(name), name, stack))
+        if (tokens := self._tokens(stack)) is not None:
+            hang(self.network, tokens)
         self.in_use = stack
 
     def _covered(self, name: str) -> nn.Module:
@@ -183,6 +196,11 @@ class Shelf:
         stack = tuple((self.find(known), float(strength)) for known, strength in named)
         if len({known for known, _ in stack}) < len(stack):
             raise UserError("adapter: one of them is named twice; name it once, with a strength")
+        virtual = [strength for known, strength in stack if self.adapters[known].tokens is not None]
+        if len(virtual) > 1:
+            raise UserError("adapter: two with virtual tokens cannot stand over each other; use one of them")
+        if virtual and virtual[0] != 1:
+            raise UserError(f"adapter: virtual tokens are there or not, a strength of {virtual[0]:g} is none; give 1")
         return stack
 
 
@@ -190,9 +208,3 @@ def _listed(one: Use | list[Use] | None) -> Sequence[Use]:
     if one is None:
         return ()
     return one if isinstance(one, list) else (one,)
-
-
-def _own(layer: Layer) -> list[Any]:
-    """-> the tensors of a layer that are not its base's."""
-    base = {id(t) for t in (*layer.base.parameters(), *layer.base.buffers())}
-    return [t for t in (*layer.parameters(), *layer.buffers()) if id(t) not in base]

@@ -1,8 +1,9 @@
 """A batch whose rows go different ways: in the place of a module stands one that sends each row through its own.
 
-Each row is computed once, by the very layers that would serve it alone, so that any kind of layer can be mixed.
+Each row is computed once, by the very layers that would serve it alone, so that any kind of layer can be mixed. Virtual
+tokens stand before the rows that have some; the places before the others are masked.
 
-Shapes: B rows of the batch, N = B * n rows of an input: experts read all tokens of the batch as one list.
+Shapes: B rows of the batch; N = B * n rows of an input, for experts read all tokens of the batch as one list.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tunesmith.core.errors import UserError
+from tunesmith.core.virtual import VirtualTokens
 from tunesmith.methods.layer import Layer
 
 
@@ -65,6 +67,35 @@ class Mixed(Layer):
             own = {key: _some(value, places, count) for key, value in named.items()}
             results.append((places, module(*(_some(value, places, count) for value in inputs), **own)))
         return _together(results, count)
+
+
+class MixedTokens(VirtualTokens):
+    """`each`: the virtual tokens of each row of the batch, None for a row without. All that have some have as many."""
+
+    def __init__(self, each: Sequence[VirtualTokens | None]) -> None:
+        counts = sorted({tokens.count for tokens in each if tokens is not None})
+        if len(counts) > 1:
+            several = " and ".join(map(str, counts))
+            raise UserError(f"rows: adapters with {several} virtual tokens clash in one batch; ask one after the other")
+        super().__init__(counts[0])
+        self.each = list(each)
+        self.rows = torch.tensor([tokens is not None for tokens in each])
+        if self.embeddings() is not None and self.keys_values() is not None:
+            raise UserError("rows: a prefix and a prompt clash in one batch; ask one after the other")
+
+    def embeddings(self) -> Tensor | None:
+        return _each([None if tokens is None else tokens.embeddings() for tokens in self.each])
+
+    def keys_values(self) -> Tensor | None:
+        return _each([None if tokens is None else tokens.keys_values() for tokens in self.each])
+
+
+def _each(values: list[Tensor | None]) -> Tensor | None:
+    """One beside the other, zeros where there is none; None when there are none at all."""
+    known = next((value for value in values if value is not None), None)
+    if known is None:
+        return None
+    return torch.stack([torch.zeros_like(known) if value is None else value for value in values])
 
 
 def _some(value: Any, places: Tensor, count: int) -> Any:
