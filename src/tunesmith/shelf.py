@@ -71,7 +71,7 @@ class Shelf:
             return known
         other = other_base(folder, self.fingerprint)
         if other and not insist:
-            raise UserError(f"{folder}: {other}; name the base that it was trained on, or insist")
+            raise UserError(f"{folder}: {other}; name the base that it was trained on, or insist (--insist)")
         with self.only():
             try:
                 method = attach_read(self.network, described, tensors, folder)
