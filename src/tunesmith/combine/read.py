@@ -20,6 +20,8 @@ from tunesmith.export.peft_config import NAME, parse_object
 from tunesmith.export.tensors import PAIRS
 from tunesmith.methods.peft_names import first_match
 
+SMALL = 1e-4  # the root of a share of the largest singular value
+
 
 @dataclass(frozen=True, slots=True)
 class Factors:
@@ -131,7 +133,16 @@ def inner(one: Factors, other: Factors) -> float:
 
 
 def best_of_rank(update: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(O, I) -> the A (R, I) and B (O, R) whose product is nearest to it, and all its singular values."""
-    u, s, v = torch.linalg.svd(update, full_matrices=False)
-    root = s[:rank].sqrt()
-    return root[:, None] * v[:rank], u[:, :rank] * root, s
+    """(O, I) in float64 -> the A (R, I) and B (O, R) whose product is nearest to it, and all its singular values.
+
+    By the eigenvectors of the smaller of U U' and U' U: several times faster than a decomposition of U itself, and in
+    float64 exact to 1e-8 of the largest value, below which values count as zero.
+    """
+    tall = update.shape[0] > update.shape[1]
+    flat = update.T if tall else update  # (n, m), n <= m
+    squares, vectors = torch.linalg.eigh(flat @ flat.T)
+    values, vectors = squares.flip(0).clamp_min(0).sqrt(), vectors.flip(1)[:, :rank]
+    root = values[:rank].sqrt()
+    inverse = torch.where(root > SMALL * root[0], 1 / root, 0.0)
+    left, right = vectors * root, inverse[:, None] * (vectors.T @ flat)  # (n, R), (R, m)
+    return (left.T, right.T, values) if tall else (right, left, values)
