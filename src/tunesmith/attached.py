@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,13 +22,23 @@ def attach_adapter(network: nn.Module, folder: Path, *, fingerprint: str | None 
     `fingerprint`: of the base that `network` came from; compared with the one the adapter was trained on, where the
     adapter knows it. Raises UserError for another base, and for whatever `read_adapter` and the method refuse.
     """
+    if other := other_base(folder, fingerprint):
+        raise UserError(f"{folder}: {other}; name the base that it was trained on")
+    return attach_read(network, *read_adapter(folder), folder)
+
+
+def other_base(folder: Path, fingerprint: str | None) -> str | None:
+    """-> in words that the adapter was trained on another base, or None: it was not, or one of the two is unknown."""
     wanted = base_fingerprint(folder)
-    if fingerprint is not None and wanted is not None and wanted != fingerprint:
-        raise UserError(
-            f"{folder}: trained on another base (fingerprint {wanted[:12]}, this one has {fingerprint[:12]}); "
-            "name the base that it was trained on"
-        )
-    described, tensors = read_adapter(folder)
+    if fingerprint is None or wanted is None or wanted == fingerprint:
+        return None
+    return f"trained on another base (fingerprint {wanted[:12]}, this one has {fingerprint[:12]})"
+
+
+def attach_read(
+    network: nn.Module, described: dict[str, Any], tensors: dict[str, Tensor], folder: Path
+) -> MethodConfig:
+    """As `attach_adapter`, of what was read from `folder` already; the tree is as it was when it is refused."""
     _refuse_single_experts(network, tensors, folder)
     _take_copies(network, tensors, folder)
     method = PEFT_TYPES[described["peft_type"]].from_peft(described, network)

@@ -2,6 +2,8 @@
 
 model = load("runs/quickstart")
 print(model.generate("A question"), model.generate("A question", adapter="off"))
+other = model.add("runs/other/adapter")  # many adapters over one base
+print(model.generate("A question", adapter=other))
 """
 
 import json
@@ -13,7 +15,6 @@ from typing import Any, Literal
 
 import torch
 
-from tunesmith.attached import attach_adapter
 from tunesmith.bases import load_base, resolve
 from tunesmith.catalogue.fetch import default_cache
 from tunesmith.core.batch import pack
@@ -23,10 +24,9 @@ from tunesmith.data.encode import Encoder
 from tunesmith.data.forms import Conversation, Message
 from tunesmith.data.messages import ROLES
 from tunesmith.data.rows import Row
-from tunesmith.export.adapter import FACTS, base_fingerprint, base_quantize
+from tunesmith.export.adapter import FACTS, base_quantize
 from tunesmith.export.peft_config import NAME as ADAPTER
 from tunesmith.export.peft_config import parse_object
-from tunesmith.methods.activity import base_only
 from tunesmith.models.generate import Sampling, generate, pieces, step_by_step
 from tunesmith.models.language import CausalLM
 from tunesmith.models.load import Base, Place, Say
@@ -35,10 +35,12 @@ from tunesmith.models.precision import choose
 from tunesmith.opening import CHOICES, RECIPE, read_run_recipe
 from tunesmith.outcome import finished
 from tunesmith.recipe import Recipe
+from tunesmith.shelf import Adapter, Shelf, Use
 
 Turn = Mapping[str, str]  # {"role": ..., "content": ...}
 Prompt = str | Sequence[Turn]
-Side = Literal["on", "off"]
+Side = str
+"""`on`: what is in use; `off`: the base; or the beginning of the id of one adapter on the shelf."""
 Asked = Literal["auto", "float32", "bfloat16"]
 AT_ONCE = 8  # prompts that are answered side by side
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -53,6 +55,7 @@ class Loaded:
     name: str
     context: int  # the most tokens, prompt and answer together
     kind: Literal["adapter", "model", "base"]  # what the run made; `base`: nothing, there is no other side
+    shelf: Shelf  # the adapters over `network`; the one that was trained is among them
     _encoder: Encoder
     _open_base: Callable[[], Any] | None = None  # of a whole model: the base is another network
     _held: list[Any] = field(default_factory=list)
@@ -60,26 +63,46 @@ class Loaded:
     @contextmanager
     def adapter_off(self) -> Iterator[Any]:
         """Inside the block the network that is yielded is the base."""
-        if self.kind == "base":
-            yield self.network
-        elif self.kind == "adapter":
-            with base_only(self.network):
-                yield self.network
-        else:
+        if self.kind == "model":
             assert self._open_base is not None
             if not self._held:
                 self._held.append(self._open_base())
             yield self._held[0]
+        else:
+            with self.shelf.only():
+                yield self.network
 
     @contextmanager
     def side(self, adapter: Side) -> Iterator[Any]:
-        if adapter not in ("on", "off"):
-            raise UserError(f"adapter: must be on or off, not {adapter}")
         if adapter == "off":
             with self.adapter_off() as network:
                 yield network
-        else:
+        elif adapter == "on":
             yield self.network
+        else:
+            with self.shelf.only(adapter):
+                yield self.network
+
+    def add(self, place: str | Path, *, insist: bool = False) -> str:
+        """Load another adapter, or the one of another run, beside those that are here. -> its id.
+
+        It is not in use yet. `insist` loads one that was trained on another base of the same shapes.
+        """
+        return self.shelf.load(adapter_folder(Path(place)), insist=insist)
+
+    def use(self, *wanted: Use) -> None:
+        """From now on `adapter="on"` means these: pairs with a strength or ids alone, stacked if there are several."""
+        self.shelf.use(*wanted)
+
+    @property
+    def has_sides(self) -> bool:
+        """Whether there is something to switch off."""
+        return self.kind != "base" or bool(self.shelf.in_use)
+
+    @property
+    def adapters(self) -> list[Adapter]:
+        """Those on the shelf, in the order in which they were loaded."""
+        return list(self.shelf.adapters.values())
 
     def generate(self, prompt: Prompt, *, adapter: Side = "on", sampling: Sampling | None = None, **how: Any) -> str:
         """The answer to a text, or to turns of `role` and `content`.
@@ -99,16 +122,39 @@ class Loaded:
             yield from pieces(step_by_step(network, [tokens], self.stop, sampling), self._decode)
 
     def generate_all(
-        self, prompts: Sequence[Prompt], *, adapter: Side = "on", sampling: Sampling | None = None, **how: Any
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        adapter: Side | Sequence[Side] = "on",
+        sampling: Sampling | None = None,
+        **how: Any,
     ) -> Iterator[str]:
-        """An answer to each prompt, in order; some are written side by side, which changes none of them."""
+        """An answer to each prompt, in order; some are written side by side, which changes none of them.
+
+        `adapter` may be a list: one for each prompt.
+        """
         asked = [self.asked(prompt) for prompt in prompts]
         for start in range(0, len(asked), AT_ONCE):
             some = asked[start : start + AT_ONCE]
             fitting = self._fitting(sampling, how, max(map(len, some)))
-            with self.side(adapter) as network:
+            with self._sides(adapter, len(asked), slice(start, start + AT_ONCE)) as network:
                 written = generate(network, some, self.stop, fitting)
             yield from (self._decode(tokens) for tokens in written)
+
+    @contextmanager
+    def _sides(self, adapter: Side | Sequence[Side], count: int, part: slice) -> Iterator[Any]:
+        """`side`, or a side for each of `count` prompts, of which `part` is answered now."""
+        if isinstance(adapter, str):
+            with self.side(adapter) as network:
+                yield network
+            return
+        if len(adapter) != count:
+            raise UserError(f"adapter: {len(adapter)} of them for {count} prompts; give one for each")
+        if self.kind == "model" and "off" in adapter:
+            raise UserError("adapter: the base of a full fine-tune is another model; ask it alone, with adapter=off")
+        ways: dict[str, Any] = {"on": list(self.shelf.in_use), "off": None}
+        with self.shelf.rows([ways.get(side, side) for side in adapter[part]]):
+            yield self.network
 
     def logprob(self, prompt: Prompt, answer: str, *, adapter: Side = "on") -> float:
         """log p(answer | prompt) in nats, the token that ends the answer included, as it was trained."""
@@ -174,6 +220,16 @@ def finished_run(folder: Path) -> tuple[Recipe, Path]:
     return recipe, artifact
 
 
+def adapter_folder(place: Path) -> Path:
+    """-> `place`, or what the run in it made. Raises UserError for a run of full fine-tuning."""
+    if not (place / RECIPE).is_file():
+        return place
+    recipe, artifact = finished_run(place)
+    if recipe.method.kind == "full":
+        raise UserError(f"{place}: a full fine-tune is a whole model, not an adapter; `adapters extract` makes one")
+    return artifact
+
+
 def base_of(adapter: Path) -> str:
     """-> the name of the base that an adapter's own files give. Raises UserError when they give none."""
     own = adapter / FACTS
@@ -201,9 +257,9 @@ def _of_run(folder: Path, base: str | None, dtype: torch.dtype, say: Say) -> Loa
 
 
 def _tuned(base: Base, adapter: Path, data: Data) -> Loaded:
-    known = base.fingerprint if base_fingerprint(adapter) else None
-    attach_adapter(base.network, adapter, fingerprint=known)
-    return _whole(base, "adapter", data)
+    tuned = _whole(base, "adapter", data)
+    tuned.use(tuned.add(adapter))
+    return tuned
 
 
 def _whole(
@@ -212,7 +268,8 @@ def _whole(
     network = base.network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
     asking = data.model_copy(update={"train_on": "assistant", "too_long": "refuse", "max_length": None})
     encoder = Encoder(asking, base.tokenizer, base.context)
-    return Loaded(network, base.tokenizer, base.name, base.context, kind, encoder, original)
+    shelf = Shelf(network, base.fingerprint)
+    return Loaded(network, base.tokenizer, base.name, base.context, kind, shelf, encoder, original)
 
 
 def _dtype(run: Path | None, asked: Asked | None) -> torch.dtype:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tunesmith.cli.generate import NAMES, Model, Seed, Temperature, Tokens, TopP
+from tunesmith.cli.stack import Insist, With, put_over, told_apart
 
 if TYPE_CHECKING:
     from tunesmith.loaded import Loaded, Side
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 HELP = """/tuned  the tuned model answers
 /base   the base answers
 /both   the base, then the tuned model; the talk goes on from the tuned answer
+/adapters  those that are loaded, and which of them are in use
+/use ID[=STRENGTH] ...  these adapters and no other, by the beginning of their ids
 /reset  forget what was said
 /quit   leave (so does Ctrl-D)"""
 
@@ -27,6 +30,8 @@ def chat(
     temperature: Temperature = 0.0,
     top_p: TopP = 1.0,
     seed: Seed = 0,
+    over: With = None,
+    insist: Insist = False,
 ) -> None:
     """Talk, with /base, /tuned and /both to switch the adapter off and on."""
     from tunesmith.cli.ending import to_stderr
@@ -34,6 +39,7 @@ def chat(
     from tunesmith.models.generate import Sampling
 
     loaded = load(model, say=to_stderr)
+    put_over(loaded, over, insist)
     talk = Talk(loaded, Sampling(max_tokens, temperature, top_p, seed), system)
     if sys.stdin.isatty():
         import readline  # noqa: F401 - lines can be edited once it is there
@@ -63,7 +69,7 @@ class Talk:
 
     @property
     def who(self) -> str:
-        if self.loaded.kind == "base":
+        if not self.loaded.has_sides:
             return self.loaded.name
         return " and ".join(f"the {'base' if side == 'off' else 'tuned model'}" for side in self.sides)
 
@@ -80,6 +86,7 @@ class Talk:
             "/base": lambda: self._switch("off"),
             "/tuned": lambda: self._switch("on"),
             "/both": lambda: self._switch("off", "on"),
+            "/adapters": lambda: print(self._listed()),
             "/reset": self.turns.clear,
             "/help": lambda: print(HELP),
         }
@@ -87,16 +94,39 @@ class Talk:
             return False
         if line in commands:
             commands[line]()
+        elif line.split()[0] == "/use":
+            self._use(line.split()[1:])
         else:
             print(f"`{line}` is no command; /help lists them")
         return True
 
     def _switch(self, *sides: "Side") -> None:
-        if self.loaded.kind == "base":
+        if not self.loaded.has_sides:
             print(f"{self.loaded.name} is a base: nothing is attached to it")
             return
         self.sides = sides
         print(f"{self.who} answer{'s' if len(sides) == 1 else ''} now")
+
+    def _listed(self) -> str:
+        from tunesmith.shelf import SHORT
+
+        used = dict(self.loaded.shelf.in_use)
+        lines = [
+            f"{one.id[:SHORT]}  {one.kind}  {one.folder}" + (f"  in use at {used[one.id]:g}" if one.id in used else "")
+            for one in self.loaded.adapters
+        ]
+        return "\n".join(lines) or "no adapter is loaded; begin with `tunesmith chat ... --with ADAPTER`"
+
+    def _use(self, words: list[str]) -> None:
+        from tunesmith.core.errors import UserError
+
+        try:
+            self.loaded.use(*map(told_apart, words))
+        except UserError as error:
+            print(f"tunesmith: {error}", file=sys.stderr)
+        else:
+            self.sides = ("on",)
+            print(self._listed())
 
     def _answer(self, line: str) -> None:
         from tunesmith.core.errors import UserError

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tunesmith.cli.stack import Insist, With, put_over
+
 if TYPE_CHECKING:
     from tunesmith.loaded import Loaded, Prompt
     from tunesmith.models.generate import Sampling
@@ -37,6 +39,8 @@ def generate(
     prompt: Annotated[str | None, typer.Option(help="A question; - reads one from each line of stdin.")] = None,
     system: Annotated[str | None, typer.Option(help="A system message.")] = None,
     adapter: Annotated[Adapter, typer.Option(help="The tuned model, the base, or one after the other.")] = Adapter.on,
+    over: With = None,
+    insist: Insist = False,
     max_tokens: Tokens = 256,
     temperature: Temperature = 0.0,
     top_p: TopP = 1.0,
@@ -56,6 +60,7 @@ def generate(
     from tunesmith.models.generate import Sampling
 
     loaded = load(model, say=to_stderr)
+    put_over(loaded, over, insist)
     sampling = Sampling(max_tokens, temperature, top_p, seed)
     sides = _sides(loaded, adapter)
     if output is not None:
@@ -80,7 +85,7 @@ def _sides(loaded: "Loaded", adapter: Adapter) -> list[Any]:
     """-> `on`, `off`, or both, the base first."""
     from tunesmith.core.errors import UserError
 
-    if loaded.kind == "base" and adapter is Adapter.both:
+    if not loaded.has_sides and adapter is Adapter.both:
         raise UserError(f"--adapter both: {loaded.name} is a base, nothing is attached to it; name a run")
     return ["off", "on"] if adapter is Adapter.both else [adapter.value]
 
@@ -124,7 +129,7 @@ def _read(source: Path, system: str | None) -> list["Prompt"]:
 def _lines(loaded: "Loaded", prompts: list["Prompt"], sides: list[Any], sampling: "Sampling") -> Iterator[str]:
     """One JSON object for each prompt: {"prompt", "tuned" or "base" or both}."""
     written = [loaded.generate_all(prompts, adapter=side, sampling=sampling) for side in sides]
-    names = ["base" if loaded.kind == "base" else NAMES[side] for side in sides]
+    names = [NAMES[side] if loaded.has_sides else "base" for side in sides]
     for prompt, *answers in zip(prompts, *written, strict=True):
         yield json.dumps({"prompt": prompt, **dict(zip(names, answers, strict=True))}, ensure_ascii=False)
 

@@ -2,7 +2,7 @@
 
 Either embeddings that pass through the model like those of tokens, or keys and values for each attention layer.
 
-Shapes: N virtual tokens, D width of the model; L layers, K key/value heads, H width of a head.
+Shapes: B rows, N virtual tokens, D width of the model; L layers, K key/value heads, H width of a head.
 """
 
 from typing import Any
@@ -19,14 +19,18 @@ class VirtualTokens(nn.Module):
         super().__init__()
         self.count = count
         self.active = True
+        self.rows: Tensor | None = None  # (B,) which rows of a mixed batch have them; None: all of them
         self.hooks: list[Any] = []  # of the network that they hang below
 
     def embeddings(self) -> Tensor | None:
-        """-> (N, D), or None when they are keys and values."""
+        """-> (N, D), or (B, N, D) for a mixed batch; None when they are keys and values."""
         return None
 
     def keys_values(self) -> Tensor | None:
-        """-> (N, 2 L, K, H), for each layer its keys and then its values, or None when they are embeddings."""
+        """-> (N, 2 L, K, H), for each layer its keys and then its values, or None when they are embeddings.
+
+        (B, N, 2 L, K, H) for a mixed batch.
+        """
         return None
 
 

@@ -27,17 +27,19 @@ MAX_TENSORS = 100_000
 _PICKLES = ("adapter_model.bin", "adapter_model.pt", "adapter_model.pth")
 
 
-def write_adapter(
+def write_adapter(  # noqa: PLR0913 - what the files of an adapter say
     folder: Path,
     stored: Mapping[str, Tensor],
     described: Mapping[str, Any],
     *,
     base_name: str,
-    base_fingerprint: str,
+    base_fingerprint: str | None,
     base_quantize: Quantization | None = None,
+    made: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write what a method stored and described as an adapter. -> `folder`.
 
+    `base_fingerprint`: None when it is not known. `made`: how, when no run made it.
     An adapter of ours that lies there is replaced. RunFailed for tensors that no reader should get: none, NaN, halves
     of pairs, or updates that are all zero. The same input gives the same bytes.
     """
@@ -47,12 +49,13 @@ def write_adapter(
     if wrong := fault(tensors, described):
         raise RunFailed(f"{folder}: the adapter is not written: {wrong}")
     base = {"name": base_name, "fingerprint": base_fingerprint} | ({"quantize": base_quantize} if base_quantize else {})
+    facts = {"schema": 1, "base": base, "made": made}
     with whole_folder(folder, replaces=FACTS) as aside:
         named = {name if name == BARE else PREFIX + name: tensor for name, tensor in tensors.items()}
         save_file(named, aside / WEIGHTS, metadata={"format": "pt"})
         (aside / peft_config.NAME).write_text(peft_config.config_text(described, base_name), encoding="utf-8")
-        (aside / FACTS).write_text(dump({"schema": 1, "base": base}), encoding="utf-8")
-        (aside / "README.md").write_text(_card(described, base_name, base_quantize), encoding="utf-8")
+        (aside / FACTS).write_text(dump(facts), encoding="utf-8")
+        (aside / "README.md").write_text(_card(described, base_name, base_quantize, made), encoding="utf-8")
     return folder
 
 
@@ -74,13 +77,13 @@ def read_adapter(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def base_fingerprint(folder: Path) -> str | None:
-    """-> the fingerprint of the base that the adapter was trained on; None when another tool wrote it."""
+    """-> the fingerprint of the base that the adapter was trained on; None when nobody wrote it down."""
     path = folder / FACTS
     if not path.is_file():
         return None
     base = parse_object(path).get("base")
-    found = base.get("fingerprint") if isinstance(base, dict) else None
-    if not isinstance(found, str):
+    found = base.get("fingerprint", "") if isinstance(base, dict) else ""
+    if found is not None and (not isinstance(found, str) or not found):
         raise UserError(f"{path}: `base.fingerprint` is missing; the file is damaged, get the adapter again")
     return found
 
@@ -113,9 +116,15 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path}: not a whole safetensors file ({reason}); get the adapter again") from error
 
 
-def _card(described: Mapping[str, Any], base_name: str, packed: Quantization | None) -> str:
+def _card(
+    described: Mapping[str, Any], base_name: str, packed: Quantization | None, made: Mapping[str, Any] | None
+) -> str:
     kind = str(described["peft_type"]).lower()
     over = f" It was trained over that base in {packed}." if packed else ""
+    trained = (
+        "How the adapter was trained, and what it changed, is in `report.html`\n"
+        "and `result.json` of the run that made it."
+    )
     return f"""---
 base_model: {dump(base_name).strip()}
 library_name: peft
@@ -136,6 +145,5 @@ from peft import AutoPeftModelForCausalLM
 model = AutoPeftModelForCausalLM.from_pretrained("path/to/this/folder")
 ```
 
-The fingerprint of the base is in `{FACTS}`. How the adapter was trained, and what it changed, is in `report.html`
-and `result.json` of the run that made it.
+The fingerprint of the base is in `{FACTS}`. {"How the adapter was made is there too." if made else trained}
 """

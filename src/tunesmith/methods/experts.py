@@ -109,18 +109,24 @@ class StackLayer(Layer):
     def changed(self, used: Tensor | None = None) -> dict[str, Tensor]:
         """-> name: W' of every parameter that has an update, of the experts `used` alone where they are known."""
         return {
-            own: update.added_to(self.base.get_parameter(own), used, self.strength)
-            for own, update in self.by_name().items()
+            own: update.added_to(getattr(self.root, own), used, self.strength) for own, update in self.by_name().items()
         }
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
         if not self.active:
             return self.base(*inputs, **named)
         if not torch.is_grad_enabled():
-            return functional_call(self.base, self.changed(_used(self.base, inputs, named)), inputs, named)
+            return self._with(self.changed(_used(self.root, inputs, named)), inputs, named)
         changed = self.changed()
         with saved_tensors_hooks(*self._summed_again(changed)):
-            return functional_call(self.base, changed, inputs, named)
+            return self._with(changed, inputs, named)
+
+    def _with(self, changed: Mapping[str, Tensor], inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """The base with `changed` in the place of its own; a layer in between adds its update to that."""
+        below, layer = "", self.base
+        while isinstance(layer, Layer):
+            below, layer = below + "base.", layer.base
+        return functional_call(self.base, {below + own: weight for own, weight in changed.items()}, inputs, named)
 
     def _summed_again(self, changed: Mapping[str, Tensor]) -> tuple[Pack, Unpack]:
         """What backward needs of W' is summed again there: kept, it would hold all experts of all layers twice."""
@@ -135,7 +141,7 @@ class StackLayer(Layer):
                 return kept
             own, size, stride, offset = kept
             with torch.no_grad():
-                weight = self.by_name()[own].added_to(self.base.get_parameter(own), strength=self.strength)
+                weight = self.by_name()[own].added_to(getattr(self.root, own), strength=self.strength)
                 return weight.as_strided(size, stride, offset)
 
         return pack, unpack
@@ -149,7 +155,7 @@ class StackLayer(Layer):
 
     def by_name(self) -> dict[str, StackUpdate]:
         """-> the updates, in the order in which the base has the parameters."""
-        own = [name for name, _ in self.base.named_parameters(recurse=False) if name in self.updates]
+        own = [name for name, _ in self.root.named_parameters(recurse=False) if name in self.updates]
         return {name: cast(StackUpdate, self.updates[name]) for name in own}
 
 

@@ -1,5 +1,8 @@
 """What a method puts in the place of a module: the module itself, and what is added to it while it is active."""
 
+from copy import copy
+from typing import Self
+
 from torch import nn
 
 
@@ -14,6 +17,21 @@ class Layer(nn.Module):
         self.base = base
         self.active = True
         self.strength = 1.0
+
+    @property
+    def root(self) -> nn.Module:
+        """What lies beneath all layers: the base's own module."""
+        below = self.base
+        while isinstance(below, Layer):
+            below = below.base
+        return below
+
+    def over(self, base: nn.Module, strength: float = 1.0) -> Self:
+        """-> a twin of this layer over another module; its tensors are these very ones, nothing is copied."""
+        twin = copy(self)
+        twin._modules = {**self._modules, "base": base}
+        twin.active, twin.strength = True, strength
+        return twin
 
     def merged(self) -> nn.Module:
         """The base module with the change written into its weights, in float32 and rounded once."""

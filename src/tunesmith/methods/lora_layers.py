@@ -117,10 +117,11 @@ class DoRALayer(LoRALayer):
             return self.base(x)
         gain = (self.magnitude / self.length()).to(x.dtype)  # (O,)
         bias = getattr(self.base, "bias", None)
-        if self.dropout and self.training:
+        if not is_linear_map(self.base) or (self.dropout and self.training):  # over another layer, or not the same x
             kept = self.dropped(x)
-            straight = F.linear(kept, weight_of(self.base, x.dtype))
-            return self.base(x) + (gain - 1) * straight + gain * self.scale * _through(kept, *self.factors())
+            straight = F.linear(kept, weight_of(self.root, x.dtype))
+            change = (gain - 1) * straight + gain * self.scale * _through(kept, *self.factors())
+            return self.base(x) + self.strength * change
         y = LoRAProduct.apply(x, *self.factors(), self.base, self.scale, False) * gain
         y = y if bias is None else y + bias
         return y if self.strength == 1 else torch.lerp(self.base(x), y, self.strength)
@@ -128,7 +129,7 @@ class DoRALayer(LoRALayer):
     @torch.no_grad()
     def length(self) -> Tensor:
         """-> (O,), the norm of each row of W + s B A without making it; a constant for the gradient."""
-        weight = weight_of(self.base, self.down.dtype)
+        weight = weight_of(self.root, self.down.dtype)
         a, b = self.factors()
         along = (weight @ a.T.to(weight.dtype)).to(b.dtype)  # (O, R)
         squares = self.get_buffer("squares") + 2 * self.scale * (along * b).sum(1)
@@ -162,7 +163,7 @@ class LoRAEmbedding(Update):
     @property
     def _scaling(self) -> Tensor | float:
         """What some families multiply their embeddings by."""
-        return getattr(self.base, "embed_scale", 1.0)
+        return getattr(self.root, "embed_scale", 1.0)
 
     @property
     def weight(self) -> Tensor:
@@ -204,8 +205,8 @@ class LoRAConv(Update):
         y = self.base(x)
         if not self.active:
             return y
-        base: Any = self.base
-        inner = base._conv_forward(self.dropped(x), self.down.to(x.dtype), None)
+        root: Any = self.root
+        inner = root._conv_forward(self.dropped(x), self.down.to(x.dtype), None)
         up = self.up.to(x.dtype).flatten(1)  # (O, R)
         return y + self.factor * torch.einsum("or,br...->bo...", up, inner)
 

@@ -40,6 +40,7 @@ def take_down(network: nn.Module) -> None:
     tokens: Any = getattr(network, NAME)
     for hook in tokens.hooks:
         hook.remove()
+    tokens.hooks.clear()
     delattr(network, NAME)
     network.requires_grad_(False)
 
@@ -53,10 +54,12 @@ def _before(network: Any, inputs: tuple[Any, ...], named: Named) -> tuple[tuple[
         named["input_ids"] = inputs[0]
     ids, cache = named["input_ids"], named.get("past_key_values")
     first = cache is None or not cache.get_seq_length()
+    if tokens.rows is not None:
+        named = _spelled_out(tokens, named)
     if (mask := named.get("attention_mask")) is not None:
-        named["attention_mask"] = torch.cat([mask.new_ones(len(ids), tokens.count), mask], 1)
+        named["attention_mask"] = torch.cat([_present(tokens, mask), mask], 1)
     if (positions := named.get("position_ids")) is not None:
-        named["position_ids"] = positions + tokens.count
+        named["position_ids"] = positions + _present(tokens, positions).sum(1, keepdim=True)
     keys_values = tokens.keys_values()
     if first and keys_values is not None:
         named["past_key_values"] = filled(network, keys_values, len(ids), cache)
@@ -65,10 +68,29 @@ def _before(network: Any, inputs: tuple[Any, ...], named: Named) -> tuple[tuple[
     return (), named
 
 
+def _present(tokens: VirtualTokens, like: Tensor) -> Tensor:
+    """-> (B, N) of ones, or of zeros in the rows of a mixed batch that have none."""
+    if tokens.rows is None:
+        return like.new_ones(len(like), tokens.count)
+    return tokens.rows.to(like.device, like.dtype)[:, None].expand(-1, tokens.count)
+
+
+def _spelled_out(tokens: VirtualTokens, named: Named) -> Named:
+    """The mask and the positions that a network takes when none are given: the rows of a mixed batch differ in them."""
+    ids, cache = named["input_ids"], named.get("past_key_values")
+    seen = max(cache.get_seq_length() - tokens.count, 0) if cache is not None else 0
+    if named.get("attention_mask") is None:
+        named["attention_mask"] = ids.new_ones(len(ids), seen + ids.shape[1])
+    if named.get("position_ids") is None:
+        named["position_ids"] = torch.arange(seen, seen + ids.shape[1], device=ids.device).expand(len(ids), -1)
+    return named
+
+
 def filled(network: Any, keys_values: Tensor, rows: int, cache: Any = None) -> Any:
-    """(N, 2 L, K, H) -> a cache that holds them for each of `rows` rows."""
+    """(N, 2 L, K, H), or one for each row -> a cache that holds them for each of `rows` rows."""
     cache = DynamicCache(config=network.config) if cache is None else cache
-    grid = keys_values.to(network.dtype).permute(1, 2, 0, 3)[:, None].expand(-1, rows, -1, -1, -1)  # (2 L, B, K, N, H)
+    each = keys_values.to(network.dtype).expand(rows, *keys_values.shape[-4:])
+    grid = each.permute(2, 0, 3, 1, 4)  # (2 L, B, K, N, H)
     for layer in range(len(grid) // 2):
         cache.update(grid[2 * layer], grid[2 * layer + 1], layer)
     return cache
