@@ -40,7 +40,7 @@ def main() -> None:
     asked = _arguments()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        work = make_work(asked.base or _default_base(), asked.rows, asked.steps, folder)
+        work = make_work(asked.base or default_base(), asked.rows, asked.steps, folder)
         work.write(folder / "work.json")
         work.grouped().write(folder / "grouped.json")
         runs: dict[str, list[dict[str, Any]]] = {tool: [] for tool in TOOLS}
@@ -71,7 +71,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _default_base() -> Path:
+def default_base() -> Path:
     """The default base as a plain folder, fetched and converted when it is not there yet."""
     from tunesmith.bases import resolve
     from tunesmith.catalogue.fetch import default_cache
@@ -115,11 +115,7 @@ def _result(work: Work, runs: dict[str, list[dict[str, Any]]], clock: str) -> di
         for tool, of_tool in runs.items()
     }
     return {
-        "machine": {
-            "processor": _processor(),
-            "cores": os.cpu_count(),
-            "threads": os.environ.get("OMP_NUM_THREADS", "default"),
-        },
+        "machine": machine(),
         "clock": clock,
         "versions": {name: version(name) for name in ("torch", "transformers", "trl", "peft")},
         "work": {
@@ -140,9 +136,11 @@ def _apart(a: list[float], b: list[float]) -> float:
     return max(abs(x - y) for x, y in zip(a, b, strict=True))
 
 
-def _processor() -> str:
+def machine() -> dict[str, Any]:
+    """-> what the numbers were measured on."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), platform.processor())
+    name = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), platform.processor())
+    return {"processor": name, "cores": os.cpu_count(), "threads": os.environ.get("OMP_NUM_THREADS", "default")}
 
 
 def table(result: dict[str, Any]) -> str:

@@ -20,16 +20,20 @@ from tunesmith.train.world import World
 
 
 def run(work: Work) -> dict[str, object]:
-    network = AutoModelForCausalLM.from_pretrained(work.base, dtype=torch.bfloat16).eval()
-    model = CausalLM(network)
-    method = LoRA(rank=work.rank, alpha=work.alpha)
+    model = CausalLM(AutoModelForCausalLM.from_pretrained(work.base, dtype=torch.bfloat16).eval())
+    network, method = model.network, LoRA(rank=work.rank, alpha=work.alpha)
     method.attach(network)
     start = load_file(work.adapter)
     with torch.no_grad():
         for name, tensor in method.stored(network).items():
             tensor.copy_(start[f"base_model.model.{name}"])
+    return train(work, model)
+
+
+def train(work: Work, model: CausalLM) -> dict[str, object]:
+    """Train what is attached to `model` on the work."""
     model.train()
-    trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    trained = {name: p for name, p in model.network.named_parameters() if p.requires_grad}
     optimizer = Optimizer(trained, weight_decay=0.0, betas=(0.9, 0.999))
     stepper = Stepper(model, SFT(), optimizer, World(torch.device("cpu")), clip=1.0)
     losses, laps = [], Laps()

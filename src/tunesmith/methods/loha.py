@@ -65,7 +65,7 @@ class LoHa(Lycoris):
     kind: Literal["loha"] = "loha"
     rank: int = Field(4, ge=1, le=4096)
     """Width of the four matrices of a layer. The update has the rank, and the cost, of a LoRA of its square."""
-    alpha: float = Field(4.0, gt=0)
+    alpha: float = Field(8.0, gt=0)
     """Strength: the product is multiplied by alpha / rank."""
 
     @property
