@@ -51,7 +51,7 @@ def bias_of(module: nn.Module) -> Tensor | None:
 
 
 class BitFit(Layered):
-    """Train biases only: the smallest method that reaches every layer."""
+    """Train biases only: one number for each output of a layer."""
 
     layers: ClassVar[type[StoredLayer]] = BiasLayer
 

@@ -136,7 +136,7 @@ def split(size: int, factor: int | None) -> tuple[int, int]:
 
 
 class LoKr(Lycoris):
-    """Kronecker products: the fewest numbers of all that change whole matrices."""
+    """Kronecker products: very few numbers that change whole matrices."""
 
     layers: ClassVar[type[StoredLayer]] = LoKrLayer
     products: ClassVar[type[ProductLayer]] = LoKrLayer
@@ -148,7 +148,7 @@ class LoKr(Lycoris):
     alpha: float = Field(16.0, gt=0)
     """Strength: the product is multiplied by alpha / rank."""
     factor: int | None = Field(None, ge=1, le=4096)
-    """Size of the smaller factor, where it divides the layer's. None: both factors as near in size as can be."""
+    """Size of w1, where it divides the layer's; else the nearest below. None: w1 and w2 as near in size as can be."""
     decompose_both: bool = False
     """Make the smaller factor of two matrices as well, where the rank is less than half of its size."""
 

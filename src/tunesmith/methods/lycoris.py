@@ -54,6 +54,7 @@ class Lycoris(Layered):
     peft_type: ClassVar[str]
     products: ClassVar[type[ProductLayer]]
 
+    kind: str
     rank: int = Field(8, ge=1, le=4096)
     """Width of the small matrices."""
     alpha: float = Field(8.0, gt=0)
