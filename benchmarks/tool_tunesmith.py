@@ -35,8 +35,13 @@ def run(work: Work, packed: str | None) -> dict[str, object]:
     with torch.no_grad():
         for name, tensor in method.stored(network).items():
             tensor.copy_(start[f"base_model.model.{name}"])
+    return train(work, model) | {"base_bytes": held, "packing_seconds": packing}
+
+
+def train(work: Work, model: CausalLM) -> dict[str, object]:
+    """Train what is attached to `model` on the work."""
     model.train()
-    trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    trained = {name: p for name, p in model.network.named_parameters() if p.requires_grad}
     optimizer = Optimizer(trained, weight_decay=0.0, betas=(0.9, 0.999))
     stepper = Stepper(model, SFT(), optimizer, World(torch.device("cpu")), clip=1.0)
     losses, laps = [], Laps()
@@ -46,10 +51,7 @@ def run(work: Work, packed: str | None) -> dict[str, object]:
         rate = work.rate * factor(step, work.steps, kind="linear", warmup=0.0)
         losses.append(stepper.step([batch], rate)["loss"])
         laps.mark()
-    return {"losses": losses, **laps.between(), "peak_bytes": peak_memory(), "way": model.way} | {
-        "base_bytes": held,
-        "packing_seconds": packing,
-    }
+    return {"losses": losses, **laps.between(), "peak_bytes": peak_memory(), "way": model.way}
 
 
 if __name__ == "__main__":

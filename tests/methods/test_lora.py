@@ -10,6 +10,7 @@ from transformers.pytorch_utils import Conv1D
 
 from tests.export.oracle import far, logits, stir
 from tests.families import tiny
+from tests.methods.packed_layer import Packed
 from tunesmith.core.errors import UserError
 from tunesmith.methods.lora import LoRA, LoRALayer
 from tunesmith.methods.stored import load_stored
@@ -88,22 +89,6 @@ def test_what_cannot_be_attached_is_refused_and_changes_nothing(method: LoRA, me
         method.attach(network)
     assert not any(isinstance(module, LoRALayer) for module in network.modules())
     assert torch.equal(logits(network), before)
-
-
-class Packed(nn.Module):
-    """A layer that keeps its weight in eight bits."""
-
-    def __init__(self, dense: nn.Linear) -> None:
-        super().__init__()
-        self.in_features, self.out_features = dense.in_features, dense.out_features
-        self.step = nn.Parameter(dense.weight.abs().max() / 127, requires_grad=False)
-        self.register_buffer("codes", (dense.weight / self.step).round().to(torch.int8))
-
-    def dense_weight(self, dtype: torch.dtype) -> Tensor:
-        return (self.codes * self.step).to(dtype)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.dense_weight(x.dtype))
 
 
 def test_over_a_quantized_layer_it_trains_but_does_not_merge() -> None:

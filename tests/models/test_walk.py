@@ -1,13 +1,17 @@
 """Every way through a network gives the gradient of the network's own code, however the examples are packed."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.export.oracle import stir
 from tests.families import FAMILIES, VOCABULARY, tiny
 from tests.models.closeness import apart
 from tunesmith.core.batch import Example, pack
-from tunesmith.methods import Full, LoRA
+from tunesmith.methods import METHODS, Full, LoRA
 from tunesmith.models.language import CausalLM, Way, choose_way
 from tunesmith.models.walk import serves
 
@@ -110,6 +114,37 @@ def test_a_network_without_an_adapter_walks_alike() -> None:
     with torch.no_grad():
         walked, plain = (CausalLM(network, way).train(False)(rows[0]) for way in ("walk", "padded"))
     assert float((walked - plain).abs().max()) < 1e-4
+
+
+EVERY: dict[str, Callable[[], Any]] = {
+    **{kind: method for kind, method in METHODS.items() if kind != "full"},
+    "houlsby": lambda: METHODS["bottleneck"](place="houlsby"),
+    "parallel": lambda: METHODS["bottleneck"](place="parallel"),
+}
+
+
+def _with(kind: str, family: str) -> nn.Module:
+    network = tiny(family)
+    EVERY[kind]().attach(network)
+    stir(network)
+    return network
+
+
+@pytest.mark.parametrize("kind", EVERY)
+@pytest.mark.parametrize("family", ["llama", "qwen2"])
+def test_every_method_walks_as_the_network_goes_by_itself(kind: str, family: str) -> None:
+    network, rows = _with(kind, family), _examples()
+    expected = _gradient(network, "padded", [[row] for row in rows])
+    assert apart(_gradient(network, "walk", [rows]), expected) < EXACT
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_no_method_leaves_the_fast_way(kind: str) -> None:
+    network, rows = _with(kind, "llama"), pack(_examples())
+    for module in network.modules():
+        if type(module).__name__ in ("LlamaMLP", "LlamaAttention", "LlamaRMSNorm"):
+            module.forward = lambda *_: pytest.fail("the network's own code ran")
+    CausalLM(network, "walk").train()(rows).sum().backward()
 
 
 def test_attention_dropout_is_left_to_the_network() -> None:

@@ -1,4 +1,4 @@
-"""What a base layer must offer so that a method can build on it: its weight, as a linear map.
+"""What a base layer must offer so that a method can build on it (its weight, as a linear map), and what one may add.
 
 One place knows that GPT-2 stores its weight transposed and that a quantized layer has to unpack it first.
 """
@@ -21,6 +21,15 @@ class LinearMap(Protocol):
     out_features: int
 
     def dense_weight(self, dtype: torch.dtype) -> Tensor: ...  # (out, in)
+
+
+@runtime_checkable
+class Beside(Protocol):
+    """A layer that adds something of its own to what `base` makes of the same input, so that each can run by itself."""
+
+    base: nn.Module
+
+    def added(self, x: Tensor) -> Tensor | None: ...  # None: nothing, it is switched off
 
 
 def is_transposed(layer: nn.Module) -> bool:

@@ -23,6 +23,7 @@ from tunesmith.export.tensors import BARE, fault
 WEIGHTS = "adapter_model.safetensors"
 FACTS = "tunesmith.json"
 PREFIX = "base_model.model."
+OWN = "TUNESMITH_"  # how the kinds begin that PEFT has not; their files are described in docs/reference/adapters.md
 MAX_TENSORS = 100_000
 _PICKLES = ("adapter_model.bin", "adapter_model.pt", "adapter_model.pth")
 
@@ -119,7 +120,8 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 def _card(
     described: Mapping[str, Any], base_name: str, packed: Quantization | None, made: Mapping[str, Any] | None
 ) -> str:
-    kind = str(described["peft_type"]).lower()
+    kind = str(described["peft_type"])
+    own = kind.startswith(OWN)
     over = f" It was trained over that base in {packed}." if packed else ""
     trained = (
         "How the adapter was trained, and what it changed, is in `report.html`\n"
@@ -127,23 +129,29 @@ def _card(
     )
     return f"""---
 base_model: {dump(base_name).strip()}
-library_name: peft
+library_name: {"tunesmith" if own else "peft"}
 pipeline_tag: text-generation
 tags:
-- {kind}
+- {kind.lower()}
 - transformers
 - tunesmith
 ---
 
 # An adapter for {base_name}
 
-Made by tunesmith with {described["peft_type"]}. It belongs to the base named above and to no other.{over}
+Made by tunesmith with {kind}. It belongs to the base named above and to no other.{over}
 
 ```python
-from peft import AutoPeftModelForCausalLM
-
-model = AutoPeftModelForCausalLM.from_pretrained("path/to/this/folder")
+{_OWN_CODE if own else _PEFT_CODE}
 ```
 
 The fingerprint of the base is in `{FACTS}`. {"How the adapter was made is there too." if made else trained}
 """
+
+
+_PEFT_CODE = """from peft import AutoPeftModelForCausalLM
+
+model = AutoPeftModelForCausalLM.from_pretrained("path/to/this/folder")"""
+_OWN_CODE = """import tunesmith  # PEFT has no such method
+
+model = tunesmith.load("path/to/this/folder")"""

@@ -63,8 +63,55 @@ class VirtualFile(File):
     prefix_projection: bool = False
 
 
+class IA3File(File):
+    """Vectors that scale."""
+
+    peft_type: Literal["IA3"]
+    feedforward_modules: Names | Short | None = None
+    fan_in_fan_out: bool = False
+
+
+class LycorisFile(File):
+    """Products of small matrices: LoHa and LoKr."""
+
+    peft_type: Literal["LOHA", "LOKR"]
+    r: Rank = 8
+    alpha: Strength = 8
+    rank_pattern: dict[Short, Rank] | None = Field(default_factory=dict, max_length=20_000)
+    alpha_pattern: dict[Short, Strength] | None = Field(default_factory=dict, max_length=20_000)
+    rank_dropout: float = Field(0.0, ge=0, lt=1)  # the dropouts act in training alone
+    module_dropout: float = Field(0.0, ge=0, lt=1)
+    rank_dropout_scale: bool = False
+    use_effective_conv2d: bool = False  # acts on convolutions alone
+    decompose_both: bool = False
+    decompose_factor: Literal[-1] | Rank = -1
+
+
+class BottleneckFile(File):
+    """Our own format for bottleneck adapters."""
+
+    peft_type: Literal["TUNESMITH_BOTTLENECK"]
+    place: Literal["pfeiffer", "houlsby", "parallel"]
+    reduction: Rank
+    activation: Literal["relu", "gelu", "silu"]
+    scale: Strength
+    target_modules: Names
+
+
+class BitFitFile(File):
+    """Our own format for changes of biases."""
+
+    peft_type: Literal["TUNESMITH_BITFIT"]
+    target_modules: Names
+
+
 FILES: dict[str, type[File]] = {
     "LORA": LoRAFile,
+    "IA3": IA3File,
+    "LOHA": LycorisFile,
+    "LOKR": LycorisFile,
+    "TUNESMITH_BOTTLENECK": BottleneckFile,
+    "TUNESMITH_BITFIT": BitFitFile,
     "PREFIX_TUNING": VirtualFile,
     "PROMPT_TUNING": VirtualFile,
     "P_TUNING": VirtualFile,
@@ -78,9 +125,9 @@ _KNOWN = {
     "trainable_token_indices", "ensure_weight_tying", "loftq_config", "eva_config", "corda_config", "megatron_config",
     "megatron_core", "lora_ga_config", "velora_config", "alora_invocation_tokens", "use_qalora", "qalora_group_size",
     "monteclora_config", "use_bdlora", "arrow_config", "kasa_config", "runtime_config",
-    "init_weights", "prompt_tuning_init", "prompt_tuning_init_text", "prompt_tuning_init_state_dict_path",
-    "tokenizer_name_or_path", "tokenizer_kwargs", "encoder_reparameterization_type", "encoder_num_layers",
-    "encoder_dropout",
+    "init_ia3_weights", "init_weights", "prompt_tuning_init", "prompt_tuning_init_text",
+    "prompt_tuning_init_state_dict_path", "tokenizer_name_or_path", "tokenizer_kwargs",
+    "encoder_reparameterization_type", "encoder_num_layers", "encoder_dropout",
 }  # fmt: skip
 _GENERAL: dict[str, Any] = {
     "auto_mapping": None,

@@ -12,6 +12,13 @@ PAIRS = ((".lora_A.weight", ".lora_B.weight"), (".lora_embedding_A", ".lora_embe
 MAGNITUDE = ".lora_magnitude_vector"
 COPY = ".base_layer.weight"  # PEFT adds the base's own weight of some targets
 BARE = "prompt_embeddings"  # the one tensor of virtual tokens; its name has no prefix
+_PRODUCTS = ("LOHA", "LOKR")  # the product of all tensors of a layer is what it adds
+_STARTS = {  # the value that means no change, the part of a name that holds it, and what it is
+    "IA3": (1.0, ".ia3_l", "vector is one"),
+    "TUNESMITH_BITFIT": (0.0, ".bias_change", "change of a bias is zero"),
+    "TUNESMITH_BOTTLENECK": (0.0, ".adapter_up.", "adapter ends in zeros"),
+}
+_NOTHING = "the adapter changes nothing, it was never trained"
 MAX_RANK = 4096
 MAX_STACKED = MAX_RANK << 10  # the ranks of all experts of a stack lie side by side
 _NUMBERS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -32,7 +39,25 @@ def fault(tensors: Mapping[str, Tensor], described: Mapping[str, Any]) -> str | 
             return f"`{name}` holds {str(tensor.dtype).removeprefix('torch.')}; numbers with a point are expected"
         if not tensor.isfinite().all():
             return f"`{name}` holds {int((~tensor.isfinite()).sum())} values that are NaN or infinite"
-    return _lora_fault(tensors, described) if described.get("peft_type", "LORA") == "LORA" else None
+    kind = described.get("peft_type", "LORA")
+    return _lora_fault(tensors, described) if kind == "LORA" else _untrained(tensors, kind)
+
+
+def _untrained(tensors: Mapping[str, Tensor], kind: str) -> str | None:
+    """-> why an adapter of another kind than LoRA changes nothing, or None."""
+    if kind in _PRODUCTS:
+        layers = {name.rpartition(".")[0] for name in tensors}
+        zero = {name.rpartition(".")[0] for name, tensor in tensors.items() if not tensor.any()}
+        return (
+            "every product has a factor of zeros: the adapter changes nothing, it was never trained"
+            if layers == zero
+            else None
+        )
+    if kind not in _STARTS:
+        return None
+    start, part, what = _STARTS[kind]
+    moved = any((tensor != start).any() for name, tensor in tensors.items() if part in name)
+    return None if moved else f"every {what}: {_NOTHING}"
 
 
 def _lora_fault(tensors: Mapping[str, Tensor], described: Mapping[str, Any]) -> str | None:
@@ -48,7 +73,7 @@ def _lora_fault(tensors: Mapping[str, Tensor], described: Mapping[str, Any]) -> 
             return wrong
     ups = [tensor for name, tensor in tensors.items() if name.endswith((PAIRS[0][1], PAIRS[1][0], MAGNITUDE))]
     if not any(tensor.any() for tensor in ups):
-        return "every B is zero: the adapter changes nothing, it was never trained"
+        return f"every B is zero: {_NOTHING}"
     return None
 
 

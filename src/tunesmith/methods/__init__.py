@@ -4,13 +4,20 @@ from typing import Annotated
 
 from pydantic import Field
 
+from tunesmith.methods.bitfit import BitFit
+from tunesmith.methods.bottleneck import Bottleneck
 from tunesmith.methods.full import Full
+from tunesmith.methods.ia3 import IA3
+from tunesmith.methods.loha import LoHa
+from tunesmith.methods.lokr import LoKr
 from tunesmith.methods.lora import LoRA
 from tunesmith.methods.method import MethodConfig
 from tunesmith.methods.prefix import Prefix
 from tunesmith.methods.prompt import Prompt, PTuning
 
-AnyMethod = Annotated[LoRA | Full | Prefix | Prompt | PTuning, Field(discriminator="kind")]
+AnyMethod = Annotated[
+    LoRA | Full | Prefix | Prompt | PTuning | IA3 | LoHa | LoKr | Bottleneck | BitFit, Field(discriminator="kind")
+]
 
 METHODS: dict[str, type[MethodConfig]] = {
     "lora": LoRA,
@@ -18,6 +25,11 @@ METHODS: dict[str, type[MethodConfig]] = {
     "prefix": Prefix,
     "prompt": Prompt,
     "ptuning": PTuning,
+    "ia3": IA3,
+    "loha": LoHa,
+    "lokr": LoKr,
+    "bottleneck": Bottleneck,
+    "bitfit": BitFit,
 }
 """By the kind that a recipe names."""
 
@@ -26,5 +38,10 @@ PEFT_TYPES: dict[str, type[MethodConfig]] = {
     "PREFIX_TUNING": Prefix,
     "PROMPT_TUNING": Prompt,
     "P_TUNING": PTuning,
+    "IA3": IA3,
+    "LOHA": LoHa,
+    "LOKR": LoKr,
+    "TUNESMITH_BOTTLENECK": Bottleneck,
+    "TUNESMITH_BITFIT": BitFit,
 }
 """By the `peft_type` of the files they make."""

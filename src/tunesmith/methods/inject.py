@@ -43,11 +43,16 @@ def find_targets(network: nn.Module, targets: Targets) -> dict[str, nn.Module | 
         head = _output_head(network)
         return {name: found for name, found in known.items() if found is not head}
     known |= {name: module for name, module in network.named_modules() if isinstance(module, TABLES)}
-    patterns = (targets,) if isinstance(targets, str) else targets
-    for pattern in patterns:
-        if not any(_means(name, found, pattern) for name, found in known.items()):
-            raise UserError(_no_match(pattern, network, known))
-    return {name: found for name, found in known.items() if any(_means(name, found, p) for p in patterns)}
+    return choose(network, known, targets, "method.targets")
+
+
+def find_linear(network: nn.Module, targets: Targets, key: str = "method.targets") -> dict[str, nn.Module]:
+    """-> name: linear map, and nothing else. Raises UserError for a pattern of the setting `key` that matches none."""
+    known = linear_maps(network)
+    if targets == ALL_LINEAR:
+        head = _output_head(network)
+        return {name: module for name, module in known.items() if module is not head}
+    return choose(network, known, targets, key)
 
 
 def linear_maps(network: nn.Module) -> dict[str, nn.Module]:
@@ -58,6 +63,18 @@ def linear_maps(network: nn.Module) -> dict[str, nn.Module]:
 def packed_maps(network: nn.Module) -> dict[str, LinearMap]:
     """-> name: linear map whose weight is no parameter."""
     return {name: layer for name, layer in linear_maps(network).items() if isinstance(layer, LinearMap)}
+
+
+Found = TypeVar("Found", bound=nn.Module | nn.Parameter)
+
+
+def choose(network: nn.Module, known: Mapping[str, Found], targets: Targets, key: str) -> dict[str, Found]:
+    """-> those of `known` that the patterns of the setting `key` name. Raises UserError for one that names none."""
+    patterns = (targets,) if isinstance(targets, str) else targets
+    for pattern in patterns:
+        if not any(_means(name, found, pattern) for name, found in known.items()):
+            raise UserError(_no_match(pattern, network, known, key))
+    return {name: found for name, found in known.items() if any(_means(name, found, p) for p in patterns)}
 
 
 def _means(name: str, found: nn.Module | nn.Parameter, pattern: str) -> bool:
@@ -73,10 +90,14 @@ def refuse_unmatched(patterns: Mapping[str, Value], names: Iterable[str], key: s
 
 
 def wrap(network: nn.Module, found: Mapping[str, nn.Module], wrapper: Callable[[str, nn.Module], nn.Module]) -> None:
-    """Freeze `network`, then put `wrapper(name, module)` in the place of each module of `found`."""
+    """Freeze `network` and put `wrapper(name, module)` in the place of each module of `found`.
+
+    All are made before the first is put in: a wrapper that raises leaves the tree as it was.
+    """
+    made = {name: wrapper(name, module) for name, module in found.items()}
     network.requires_grad_(False)
-    for name, module in found.items():
-        network.set_submodule(name, wrapper(name, module))
+    for name, module in made.items():
+        network.set_submodule(name, module)
 
 
 Kind = TypeVar("Kind", bound=nn.Module)
@@ -94,13 +115,13 @@ def _output_head(network: nn.Module) -> nn.Module | None:
     return getter() if callable(getter) else None
 
 
-def _no_match(pattern: str, network: nn.Module, known: Iterable[str]) -> str:
+def _no_match(pattern: str, network: nn.Module, known: Iterable[str], key: str) -> str:
     others = [name for name, _ in network.named_modules() if name and matches(name, pattern)]
     if others:
         kind = type(network.get_submodule(others[0])).__name__
-        return f"method.targets: `{pattern}` matches {others[0]}, which is a {kind} and no layer that can be adapted"
+        return f"{key}: `{pattern}` matches {others[0]}, which is a {kind} and no layer that can be adapted"
     ends = dict.fromkeys(name.removesuffix(".weight").rsplit(".", 1)[-1] for name in known)
-    return f"method.targets: `{pattern}` matches no layer{near(pattern, ends)}; linear layers here: {', '.join(ends)}"
+    return f"{key}: `{pattern}` matches no layer{near(pattern, ends)}; linear layers here: {', '.join(ends)}"
 
 
 def parameter_counts(network: nn.Module) -> tuple[int, int]:

@@ -3,7 +3,8 @@
 from copy import copy
 from typing import Self
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 class Layer(nn.Module):
@@ -36,3 +37,17 @@ class Layer(nn.Module):
     def merged(self) -> nn.Module:
         """The base module with the change written into its weights, in float32 and rounded once."""
         raise AssertionError("a method whose layers cannot be merged says so in `cannot_merge`")
+
+
+class StoredLayer(Layer):
+    """A layer that knows what of it a file holds."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """-> its values by the end of their names in the file."""
+        raise AssertionError("every stored layer names its tensors")
+
+
+def device_of(base: nn.Module) -> torch.device:
+    """Where a module is, quantized ones too."""
+    tensors = [*base.parameters(), *base.buffers()]
+    return tensors[0].device

@@ -10,7 +10,7 @@ from tunesmith.core.layers import lies_transposed
 from tunesmith.methods.experts import StackLayer, StackUpdate
 from tunesmith.methods.inject import wrapped
 from tunesmith.methods.lora_layers import ShiftedLoRALayer, Update
-from tunesmith.methods.peft_names import FILE, described_targets, first_match, targeted
+from tunesmith.methods.peft_names import FILE, described_targets, first_match, refuse, targeted
 
 # Keys of PEFT that change what the tensors mean, and the values with which they change nothing.
 _VARIANTS = (
@@ -83,9 +83,7 @@ def settings(described: Mapping[str, Any], network: nn.Module) -> dict[str, Any]
 
 
 def _refuse_variants(described: Mapping[str, Any]) -> None:
-    for key in _VARIANTS:
-        if described.get(key):
-            raise UserError(f"{FILE}: `{key}` is not supported; merge the adapter with the tool that made it")
+    refuse(described, _VARIANTS)
     if described.get("bias", "none") != "none":
         raise UserError(f"{FILE}: trained biases (`bias`) are not supported; merge the adapter with its own tool")
     start = described.get("init_lora_weights", True)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tunesmith.core.layers import is_linear_map, sizes, weight_of
-from tunesmith.methods.layer import Layer
+from tunesmith.methods.layer import Layer, device_of
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -49,7 +49,7 @@ class LoRALayer(Update):
     def __init__(self, base: nn.Module, rank: int, alpha: float, *, scale: float, dropout: float) -> None:
         super().__init__(base, rank, alpha, scale=scale, dropout=dropout)
         inner, outer = sizes(base)
-        device = _device(base)
+        device = device_of(base)
         self.down = nn.Parameter(torch.empty(rank, inner, device=device))  # A, (R, I)
         self.up = nn.Parameter(torch.zeros(outer, rank, device=device))  # B, (O, R)
         nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
@@ -64,7 +64,7 @@ class LoRALayer(Update):
             return self.base(x)
         a, b = self.factors()
         if not is_linear_map(self.base) or (self.dropout and self.training):  # over another layer, or not the same x
-            return self.base(x) + self.factor * _through(self.dropped(x), a, b)
+            return self.base(x) + self.factor * through(self.dropped(x), a, b)
         return LoRAProduct.apply(x, a, b, self.base, self.factor, True)
 
     def merged(self) -> nn.Module:
@@ -120,7 +120,7 @@ class DoRALayer(LoRALayer):
         if not is_linear_map(self.base) or (self.dropout and self.training):  # over another layer, or not the same x
             kept = self.dropped(x)
             straight = F.linear(kept, weight_of(self.root, x.dtype))
-            change = (gain - 1) * straight + gain * self.scale * _through(kept, *self.factors())
+            change = (gain - 1) * straight + gain * self.scale * through(kept, *self.factors())
             return self.base(x) + self.strength * change
         y = LoRAProduct.apply(x, *self.factors(), self.base, self.scale, False) * gain
         y = y if bias is None else y + bias
@@ -217,13 +217,9 @@ class LoRAConv(Update):
         return self.base
 
 
-def _through(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+def through(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """B A x, plainly."""
     return F.linear(F.linear(x, a.to(x.dtype)), b.to(x.dtype))
-
-
-def _device(base: nn.Module) -> torch.device:
-    tensors = [*base.parameters(), *base.buffers()]
-    return tensors[0].device
 
 
 class LoRAProduct(torch.autograd.Function):

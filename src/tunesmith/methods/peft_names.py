@@ -6,7 +6,7 @@ or ends of them: stacked weights, and the weights of linear layers. https://gith
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from torch import nn
@@ -107,6 +107,18 @@ def described_targets(network: nn.Module, wrapped: Mapping[str, nn.Module], targ
     return described
 
 
+def short_names(network: nn.Module, targets: list[str]) -> list[str]:
+    """-> the shortest ends of names (one word, two, or all) that mean the modules `targets` and no others."""
+    return sorted(_shortest(targets, [name for name, _ in network.named_modules()]))
+
+
+def refuse(described: Mapping[str, Any], keys: Iterable[str]) -> None:
+    """UserError for a key that would change what the tensors mean."""
+    for key in keys:
+        if described.get(key):
+            raise UserError(f"{FILE}: `{key}` is not supported; merge the adapter with the tool that made it")
+
+
 # PEFT takes these ends of names for the layers that older transformers had in the place of a mixture's stacked weights.
 _OLD_NAMES = {"gate", "w1", "w2", "w3", "gate_proj", "up_proj", "down_proj"}
 
@@ -147,6 +159,11 @@ def _meant(name: str, wanted: str | list[str], key: str) -> bool:
     if isinstance(wanted, str):
         return _expression(wanted, wanted, key).fullmatch(name) is not None
     return any(name == end or name.endswith("." + end) for end in wanted)
+
+
+def any_end(name: str, wanted: str | list[str], key: str) -> bool:
+    """PEFT's looser rule of some keys: any text at the end of a name counts, whole words or not."""
+    return _meant(name, wanted, key) if isinstance(wanted, str) else name.endswith(tuple(wanted))
 
 
 def _in_layers(name: str, described: Mapping[str, Any]) -> bool:

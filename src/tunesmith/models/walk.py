@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from tunesmith.core.layers import Beside
 from tunesmith.models.attention import Packing, attend
 from tunesmith.models.blocks import gated, plain_gated, rms_norm, rotate
 from tunesmith.models.recompute import recomputed
@@ -89,6 +90,9 @@ def _window(attention: Any) -> int | None:
 
 
 def _feed_forward(mlp: Any, x: Tensor) -> Tensor:
+    if isinstance(mlp, Beside):
+        added, y = mlp.added(x), _feed_forward(mlp.base, x)
+        return y if added is None else y + added
     if not hasattr(mlp, "gate_proj"):
         return mlp(x)
     gate, up = mlp.gate_proj(x), mlp.up_proj(x)
