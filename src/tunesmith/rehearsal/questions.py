@@ -126,5 +126,5 @@ def _compare(questions: Questions) -> None:
             side.append(Outcome(row, nll, 1, predicted, gold, answer, reference))
     compare(*sides, labels)
     if questions.general:
-        numbers = [(float(len(text)), len(text)) for text in questions.general]
-        compare_general(numbers, [(nll + 1, tokens) for nll, tokens in numbers])
+        numbers = [(float(len(text)), len(text), 0) for text in questions.general]
+        compare_general(numbers, [(nll + 1, tokens, 1) for nll, tokens, _ in numbers])

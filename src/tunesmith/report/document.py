@@ -72,11 +72,20 @@ class Artifact(Part):
     """Size of the base's weights on the disk, to compare with."""
 
 
+class Tried(Part):
+    rate: float
+    """0: before any training."""
+    loss: float | None
+    """On validation rows, nats per token; null when the trial ended in not-a-number."""
+
+
 class Chosen(Part):
     """A value that the recipe left open."""
 
     value: Any
     reason: str
+    tried: list[Tried] | None = None
+    """Of a learning rate that was found by trial: what each one gave."""
 
 
 class RunResult(Part):
