@@ -1,7 +1,6 @@
 """What a run will take, said before it: memory, disk and time, from a rehearsal of its parts in another process."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 from tunesmith.catalogue.fetch import default_cache
 from tunesmith.core.errors import RunFailed, UserError
 from tunesmith.core.files import existing_parent, make_folder, writing
+from tunesmith.environment import of_child
 from tunesmith.recipe import Recipe
 from tunesmith.rehearsal.measured import STAGES, Measured
 from tunesmith.report.numbers import size
@@ -161,7 +161,7 @@ def _rehearsed(recipe: Recipe, scratch: Path, show: Show) -> Measured:
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env=_environment(),
+            env=of_child(),
         )
         try:
             stage, found = _followed(process, asked, show)
@@ -217,15 +217,6 @@ def _too_much(stage: str, held: str) -> str:
     return (
         f"memory: the run does not fit this machine, it was stopped in {stage}{held and ' with a peak'}{held}; {advice}"
     )
-
-
-def _environment() -> dict[str, str]:
-    """Ours, with this very package found first."""
-    source = str(Path(__file__).parents[1])
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])]),
-    }
 
 
 def _cached() -> int:

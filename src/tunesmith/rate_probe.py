@@ -56,6 +56,22 @@ class Size:
         steps = config.steps(steps_per_epoch(len(opened.prepared.train), config.batch_size))
         return cls(rates_around(opened.recipe.method.learning_rate), min(steps, MANY, max(FEW, steps // 5)))
 
+    def within(self, seconds: float, step: float, validation: float) -> "Size":
+        """What of this fits into `seconds`, when a step and a validation take so long: fewer steps, then fewer rates.
+
+        No rates at all when even that is too much.
+        """
+        for size in (self, self.fewer(3)):
+            steps = int((seconds / len(size.rates) - validation) / step)
+            if steps >= min(FEW, self.steps):
+                return replace(size, steps=min(steps, self.steps))
+        return Size((), 0)
+
+    def fewer(self, count: int) -> "Size":
+        """The `count` rates in the middle."""
+        first = (len(self.rates) - count) // 2
+        return replace(self, rates=self.rates[first : first + count])
+
     @property
     def all_steps(self) -> int:
         return len(self.rates) * self.steps

@@ -32,7 +32,7 @@ def ask_a_little(opened: Opened, model: CausalLM) -> Asked:
     """The tuned model first, as a run does."""
     questions = Questions.of(opened.prepared, opened.base.tokenizer, opened.recipe.evaluate)
     model.eval()
-    asking = _Asking(opened, questions)
+    asking = Asking(opened, questions)
     tuned_answers = asking.answers(model, FEW)
     tuned = asking.scoring(model, SCORED)
     general = asking.general(model)
@@ -49,7 +49,9 @@ def ask_a_little(opened: Opened, model: CausalLM) -> Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asking:
+class Asking:
+    """Times some questions, and says how long all would take."""
+
     opened: Opened
     questions: Questions
 
