@@ -143,6 +143,7 @@ def _main() -> None:
     lines = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     sys.stdout = sys.stderr
     asked = json.load(sys.stdin)
+    answer: dict[str, Any]
     try:
         answer = {"done": JOBS[asked.pop("job")](asked)}
     except UserError as error:

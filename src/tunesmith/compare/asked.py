@@ -57,7 +57,7 @@ class Asked(Config):
         values = {**self.recipe, **{k: v for k, v in own.items() if k != "train"}, "output": str(output)}
         values["method"] = {**own.get("method", {}), "kind": name}
         values["data"] = {**_data(values), **more.get("data", {})}
-        return make_recipe(_with(values, {**own.get("train", {}), **train}, more.get("evaluate", {})), origin=name)
+        return Recipe(**_with(values, {**own.get("train", {}), **train}, more.get("evaluate", {})))
 
     def seed(self, number: int) -> int:
         return int((self.recipe.get("train") or {}).get("seed") or 0) + number
@@ -65,7 +65,7 @@ class Asked(Config):
     def claim(self, folder: Path) -> None:
         """Make `folder` this comparison's, or find that it is. Raises UserError when it is something else."""
         path, mine = folder / NAME, self.model_dump(mode="json")
-        if not path.exists():
+        if not path.exists():  # taken away again when the base cannot be measured
             if strangers := [p.name for p in folder.iterdir() if p.name != "run.lock"]:
                 raise UserError(f"output: {folder} is not empty and no comparison ({strangers[0]} lies there)")
             write_text(path, yaml.safe_dump(mine, sort_keys=False, allow_unicode=True))
@@ -108,10 +108,10 @@ def asked(
 
 def seconds_of(text: str) -> float:
     """`20m`, `90s`, `1.5h` or minutes without a letter -> seconds. Raises UserError."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\w*\s*", text)
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|h|sec|min|hours?)?\s*", text)
     if found is None or not float(found[1]):
         raise UserError(f"--budget: `{text}` is no time; write 20m, 90s or 1.5h")
-    return float(found[1]) * _UNITS[found[2] or "m"]
+    return float(found[1]) * _UNITS[(found[2] or "m")[0]]
 
 
 def _parted(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

@@ -27,7 +27,7 @@ def latency(run: Path, tokens: int, rounds: int) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {"off": [], "on": [], "merged": []}
     for _ in range(rounds):
         for side in ("off", "on"):
-            with loaded.side(side) as network:  # type: ignore[arg-type]
+            with loaded.side(side) as network:
                 seconds[side] += _timed(network, prompt, tokens)
         if merged is not None:
             seconds["merged"] += _timed(merged, prompt, tokens)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from tunesmith.core.files import write_json
 
@@ -85,7 +85,12 @@ class Chosen(Part):
     value: Any
     reason: str
     tried: list[Tried] | None = None
-    """Of a learning rate that was found by trial: what each one gave."""
+    """Of a learning rate that was found by trial: what each one gave. Absent elsewhere."""
+
+    @model_serializer(mode="wrap")
+    def _only_what_was_tried(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        return written if self.tried is not None else {k: v for k, v in written.items() if k != "tried"}
 
 
 class RunResult(Part):
