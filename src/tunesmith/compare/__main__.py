@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import torch
 
 from tunesmith.compare.latency import latency
 from tunesmith.core.errors import Interrupted, RunFailed, UserError
@@ -29,6 +28,7 @@ from tunesmith.recipe import Recipe, make_recipe
 from tunesmith.rehearsal.questions import Asking
 from tunesmith.run import run
 from tunesmith.show import Show
+from tunesmith.stages import attach
 
 FEWEST = 20  # test rows, however little time there is
 TIMED = 3  # steps, of which the first is not counted
@@ -77,9 +77,7 @@ def probe(asked: dict[str, Any]) -> dict[str, Any]:
     """Attach the method, time some steps, and try rates: as many as `size` says, or as fit into `seconds`."""
     show, opened = _quiet(), _opened(make_recipe(asked["recipe"]))
     model, method = CausalLM(opened.base.network), opened.recipe.method
-    torch.manual_seed(opened.recipe.train.seed)
-    method.attach(opened.base.network)
-    model.eval()
+    attach(opened, model)
     opening, trying = _since_start(), RateProbe(opened, model)
     trying.validation_loss()
     trying.trial(method.learning_rate, TIMED)

@@ -22,7 +22,7 @@ def cells(row: Row, details: Details) -> list[Cell]:
     assert row.trainable is not None and row.total is not None and row.seconds_per_step is not None
     assert row.tokens_per_second is not None and row.peak_memory_bytes is not None and row.stored_bytes is not None
     return [
-        Cell(row.method, (f"{count(row.trainable)} trained, {share(row.trainable / row.total)} of all",)),
+        Cell(row.method, (f"{count(row.trainable)} trained", f"{share(row.trainable / row.total)} of all")),
         _quality(row, details),
         _forgetting(row, details),
         Cell(seconds(row.seconds_per_step), (f"{count(row.tokens_per_second)} tokens a second",)),
@@ -46,11 +46,11 @@ def ends(found: Value) -> str:
 
 
 def against(found: Against, name: str, metric_name: str) -> str:
-    """-> `better than the base by +5.1 points`, or that no difference was detected."""
+    """-> `better than the base: +5.1 points`, or that no difference was detected."""
     how, kind = metric(metric_name), found.verdict.partition(" (")[0]
     if kind in ("better", "worse"):
         return f"{kind} than {name}: {how.change(found.mean)}"
-    return f"not told from {name}: {how.change(found.low, unit=False)} to {how.change(found.high)}"
+    return f"like {name}: {how.change(found.low, unit=False)} to {how.change(found.high)}"
 
 
 def _quality(row: Row, details: Details) -> Cell:

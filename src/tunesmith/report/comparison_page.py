@@ -31,17 +31,16 @@ def page(found: Comparison, folder: Path) -> str:
     parts = {
         "The table": _table(found),
         "The trade-offs": _picture(compared, details) if compared else None,
-        "What speaks against it": _list(details.doubts) if details.doubts else None,
         "Data needed": _data_needed(compared),
         "Learning rates": _rates(details),
         "What was cut": _list(details.said) if details.said else None,
         "How it was measured": _how(details),
-        "How to go on": _commands(compared, details, folder),
         "Environment": pairs((key.replace("_", " "), _plain(key, v)) for key, v in flattened(details.environment)),
+        "Recommendation, and its doubts": _recommendation(compared, details, folder),
     }
     sections = [element("section", element("h2", name), part) for name, part in parts.items() if part is not None]
     footer = element("footer", "Written by tunesmith from the runs beside this page.")
-    return document(title, [_header(found, title, folder), *sections, footer])
+    return document(title, [_header(found, title, folder), *sections, footer], kind="comparison")
 
 
 def _header(found: Comparison, title: str, folder: Path) -> Html:
@@ -115,16 +114,18 @@ def _small(cell: Cell) -> Html:
 def _picture(rows: list[Row], details: Details) -> Html:
     how = metric(details.base_quality.metric)
     up = "" if how.higher_is_better else ", less is better and further up"
-    beside = Axis(how.label + up, lambda v: how.value(v), turned=not how.higher_is_better)
+    written = (lambda v: f"{100 * v:g} %") if how.percent else (lambda v: f"{v:g}")
+    beside = Axis(how.label + up, written, turned=not how.higher_is_better)
     level = (details.base_quality.mean, "base")
     cost = [_point(row, row.seconds_per_step or 0.0, None, row.method in details.best_cost) for row in rows]
-    charts = [scatter(cost, Axis("seconds a step", lambda v: f"{v:.3g}", zero=True), beside, level)]
+    charts = [scatter(cost, Axis("seconds a step", lambda v: f"{v:g}", zero=True), beside, level)]
     known = [(row, row.forgetting) for row in rows if row.forgetting is not None]
     if known:
-        general = metric("general_perplexity")
         points = [_point(r, f.mean, (f.low, f.high), r.method in details.best_forgetting) for r, f in known]
         charts.append(
-            scatter(points, Axis("rise of perplexity on general text", lambda v: general.change(v)), beside, level)
+            scatter(
+                points, Axis("rise of perplexity on general text", lambda v: f"{v:+g}" if v else "0"), beside, level
+            )
         )
     note = "Filled and joined: the best trade-offs (Pareto); no other method is as good in both and better in one."
     figures = element("div", *(element("div", Html(chart), class_="half") for chart in charts), class_="halves")
@@ -195,9 +196,16 @@ def _how(details: Details) -> Html:
     )
 
 
-def _commands(rows: list[Row], details: Details, folder: Path) -> Html | None:
-    if not rows:
-        return None
+def _recommendation(rows: list[Row], details: Details, folder: Path) -> Html:
+    parts = [paragraph(unbroken(details.sentence))]
+    if details.doubts:
+        parts.append(_list(details.doubts))
+    if rows:
+        parts.append(_commands(rows, details, folder))
+    return joined(parts)
+
+
+def _commands(rows: list[Row], details: Details, folder: Path) -> Html:
     name = details.recommended or rows[0].method
     place = shlex.quote(str(folder / "runs" / name / f"seed-{details.seeds[0]}"))
     return listing(

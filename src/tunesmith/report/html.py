@@ -34,8 +34,8 @@ def page(files: RunFiles, folder: Path) -> str:
     return document(title, [_header(files, title), *_sections(files, folder), _footer(files)])
 
 
-def document(title: str, parts: Sequence[object]) -> str:
-    """-> a page that loads nothing: one file, no script."""
+def document(title: str, parts: Sequence[object], kind: str | None = None) -> str:
+    """-> a page that loads nothing: one file, no script. `kind`: a class of the style sheet."""
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -45,7 +45,7 @@ def document(title: str, parts: Sequence[object]) -> str:
         element("title", f"{title} \u2013 tunesmith"),
         element("style", Html(STYLE)),
     )
-    body = element("body", element("main", *parts))
+    body = element("body", element("main", *parts, class_=kind))
     return "<!doctype html>\n" + element("html", head, body, lang="en") + "\n"
 
 

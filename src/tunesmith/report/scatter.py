@@ -6,7 +6,7 @@ from html import escape
 
 from tunesmith.report.svg import ticks
 
-_WIDTH, _HEIGHT = 560.0, 380.0
+_WIDTH, _HEIGHT = 500.0, 350.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 26.0, 34.0, 50.0
 _LETTER, _LINE = 7.1, 15.0  # of a name, in the units of the paper
 _DOT = 5.5

@@ -90,7 +90,8 @@ polyline { fill: none; stroke-linejoin: round; stroke-linecap: round; }
 .rail { stroke: var(--line); stroke-width: 2; stroke-linecap: round; } .may { fill: var(--may); }
 .way { stroke: var(--tuned); stroke-width: 1.5; } .is { fill: var(--tuned); stroke: var(--paper); stroke-width: 1.5; }
 .was { fill: var(--paper); stroke: var(--base); stroke-width: 2; }
-.methods { min-width: 832px; } .methods td, .methods th { padding-right: 14px; }
+main.comparison { max-width: 1120px; }
+.methods { min-width: 960px; font-size: 14.5px; } .methods td, .methods th { padding-right: 14px; }
 .methods tbody th { font-weight: 600; white-space: nowrap; } .methods thead small { color: var(--faint); }
 .methods td small, .methods tbody th small { white-space: nowrap; }
 .methods .refused td { text-align: left; color: var(--soft); } .methods .refused small { white-space: normal; }
