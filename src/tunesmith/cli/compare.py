@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tunesmith.cli.train import Base, Words
+from tunesmith.cli.train import METHODS, Base, Words
 
 if TYPE_CHECKING:
     from tunesmith.compare.asked import Asked
@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
 def compare(
     words: Words = None,
-    methods: Annotated[
-        str, typer.Option(metavar="NAME,NAME", help="Names of methods, as --method of train takes them.")
-    ] = "full,lora",
+    methods: Annotated[str, typer.Option(metavar="NAME,NAME", help=f"Some of {', '.join(METHODS)}.")] = "full,lora",
     recipe: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=FILE", help="A recipe (.yaml) with settings of one method. May be given again."),
