@@ -22,7 +22,7 @@ from tunesmith.evaluate.score import score_examples
 from tunesmith.models.language import CausalLM
 from tunesmith.opening import CHOICES, Opened
 from tunesmith.show import Show
-from tunesmith.streams.tokens import token_stream
+from tunesmith.stages import rates, stream_of
 from tunesmith.train import randomness
 from tunesmith.train.optimizer import Optimizer
 from tunesmith.train.schedule import factor
@@ -32,7 +32,7 @@ from tunesmith.train.world import World
 KEY = "train.learning_rate"
 FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0)  # of the method's own rate
 FEW, MANY = 4, 12  # steps of a trial
-ROWS = 64  # for validation
+ROWS = 32  # for validation
 TIE = 0.02  # of the best gain: rates that are so near to it count as equal
 LARGEST = 10.0
 
@@ -93,17 +93,10 @@ class RateProbe:
     _limit: int | None = None  # tokens a pass, once a longer one did not fit the memory
 
     def __post_init__(self) -> None:
-        config, prepared = self.opened.recipe.train, self.opened.prepared
-        self.rows = prepared.validation[:ROWS]
+        self.rows = self.opened.prepared.validation[:ROWS]
         self.parameters = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         self._start: dict[str, Tensor] = {name: p.detach().clone() for name, p in self.parameters.items()}
-        self._stream = token_stream(
-            prepared.train,
-            seed=config.seed,
-            batch_size=config.batch_size,
-            tokens_per_pass=self.opened.tokens_per_pass,
-            share=not getattr(self.opened.recipe.method, "dropout", 0),
-        )
+        self._stream = stream_of(self.opened)
 
     def trial(self, rate: float, steps: int) -> Trial:
         """Train `steps` steps with `rate` at the top of the schedule, validate, and go back to the start."""
@@ -128,7 +121,8 @@ class RateProbe:
 
     def _train(self, rate: float, steps: int) -> None:
         config = self.opened.recipe.train
-        optimizer = Optimizer(self.parameters, weight_decay=config.weight_decay, betas=config.betas)
+        times = rates(self.opened)
+        optimizer = Optimizer(self.parameters, weight_decay=config.weight_decay, betas=config.betas, rates=times)
         world = World(self.opened.device)
         stepper = Stepper(
             self.model, self.opened.recipe.objective, optimizer, world, clip=config.clip, limit=self._limit

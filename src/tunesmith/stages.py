@@ -1,12 +1,12 @@
 """The two long stages of a run: training, and measuring base against tuned."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from tunesmith.core.batch import Example
+from tunesmith.core.batch import Example, TokenBatch
 from tunesmith.core.errors import Interrupted
 from tunesmith.core.files import write_json
 from tunesmith.core.order import steps_per_epoch
@@ -57,13 +57,7 @@ def train(opened: Opened, model: CausalLM, folder: Path, show: Show) -> Fitted:
     config, prepared = opened.recipe.train, opened.prepared
     per_epoch = steps_per_epoch(len(prepared.train), config.batch_size)
     steps = config.steps(per_epoch)
-    stream = token_stream(
-        prepared.train,
-        seed=config.seed,
-        batch_size=config.batch_size,
-        tokens_per_pass=opened.tokens_per_pass,
-        share=not getattr(opened.recipe.method, "dropout", 0),
-    )
+    stream = stream_of(opened)
 
     def validate() -> dict[str, float]:
         scores = score_examples(model, prepared.validation, opened.tokens_per_pass, opened.device)
@@ -87,6 +81,18 @@ def train(opened: Opened, model: CausalLM, folder: Path, show: Show) -> Fitted:
     if fitted.interrupted:
         raise Interrupted(f"stopped after step {fitted.steps} of {steps}; give the same command again to go on")
     return fitted
+
+
+def stream_of(opened: Opened) -> Callable[[int], list[TokenBatch]]:
+    """-> the passes of each step."""
+    config = opened.recipe.train
+    return token_stream(
+        opened.prepared.train,
+        seed=config.seed,
+        batch_size=config.batch_size,
+        tokens_per_pass=opened.tokens_per_pass,
+        share=not getattr(opened.recipe.method, "dropout", 0),
+    )
 
 
 def rates(opened: Opened) -> dict[str, float]:

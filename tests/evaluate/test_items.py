@@ -13,9 +13,9 @@ from tunesmith.evaluate.items import NAME, Measured, read_items, same_items, wri
 def measured(nll: float, predicted: str | None = "no") -> Measured:
     outcomes = [
         Outcome(3, nll, 2, predicted, "yes", "an answer", "yes"),
-        Outcome(7, 2 * nll, 3, predicted, "no", None, "no"),
+        Outcome(7, 2 * nll, 3, predicted, "no"),
     ]
-    return Measured(outcomes, [(10 * nll, 12, 4), (11 * nll, 9, 5)], {0: "an answer", 1: "not scored"})
+    return Measured(outcomes, [(10 * nll, 12, 4), (11 * nll, 9, 5)], {0: "an answer"})
 
 
 def test_both_sides_come_back(tmp_path: Path) -> None:
@@ -30,10 +30,16 @@ def test_both_sides_come_back(tmp_path: Path) -> None:
 
 
 def test_unlabelled_items_have_no_labels(tmp_path: Path) -> None:
-    plain = Measured([Outcome(1, 2.0, 5, reference="x")], [], {})
+    plain = Measured([Outcome(1, 2.0, 5)], [], {})
     write_items(tmp_path, {"base": plain})
     assert read_items(tmp_path, "base") == plain
     assert "gold" not in (tmp_path / NAME).read_text()
+
+
+def test_words_of_the_user_are_written_only_where_answers_are_scored(tmp_path: Path) -> None:
+    unscored = Measured([Outcome(1, 2.0, 5, reference="my secret")], [], {0: "a secret too"})
+    write_items(tmp_path, {"base": unscored})
+    assert "secret" not in (tmp_path / NAME).read_text()
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import psutil
@@ -79,9 +80,8 @@ def probe(asked: dict[str, Any]) -> dict[str, Any]:
     model, method = CausalLM(opened.base.network), opened.recipe.method
     attach(opened, model)
     opening, trying = _since_start(), RateProbe(opened, model)
-    trying.validation_loss()
     trying.trial(method.learning_rate, TIMED)
-    step, validation = min(trying.step_seconds[1:]), min(trying.validation_seconds)
+    step, validation = mean(trying.step_seconds[1:]), mean(trying.validation_seconds)
     found = {
         "parameters": parameter_counts(opened.base.network),
         "opening": opening,

@@ -213,7 +213,7 @@ class Course:
         title = f"{name}, seed {self.asked.seed(number)}" + (f", {share:.0%} of the rows" if share < 1 else "")
         if finished(place):
             return
-        self.say(title)
+        self.say(f"{self._ended + 1} of {self._all}: {title}")
         with _Noted(self.lost if share == 1 else self.missing, name, f"{title}: ", self.say):
             recipe = self._recipe(name, place, number=number, steps=self.schedule.steps, share=share)
             self._called(str(place.relative_to(self.folder)), "train", recipe=recipe, base=str(self.folder / BASE))
@@ -227,6 +227,16 @@ class Course:
         with _Noted(self.missing, name, "latency: ", self.say):
             run = str(self.place(name, 0))
             self.latency[name] = self._kept(path, "latency", run=run, tokens=TOKENS, rounds=ROUNDS)
+
+    @property
+    def _all(self) -> int:
+        """Runs of this comparison."""
+        each = self.schedule.seeds + (len(CURVE) if self.schedule.curve else 0)
+        return each * len([name for name in self.asked.methods if name not in self.refused])
+
+    @property
+    def _ended(self) -> int:
+        return len([path for path in self.folder.glob("*/*/*/") if path.parts[-3] in (RUNS, CURVES) and finished(path)])
 
     def _told(self, place: Path) -> str:
         """The result of a run in a few words."""

@@ -23,7 +23,7 @@ class Measured:
 
     outcomes: list[Outcome]
     general: list[General]
-    answers: dict[int, str]  # by the place of the item
+    answers: dict[int, str]  # by the place of the item; only those that are scored are kept in the file
 
 
 def write_items(folder: Path, sides: Mapping[str, Measured]) -> None:
@@ -32,8 +32,10 @@ def write_items(folder: Path, sides: Mapping[str, Measured]) -> None:
     lines: list[dict[str, Any]] = []
     for place, item in enumerate(some.outcomes):
         own = {name: _of_item(side, place) for name, side in sides.items()}
-        gold = {"gold": item.gold} if item.gold is not None else {}
-        lines.append({"part": TEST, "row": item.row, "tokens": item.tokens, **gold, "reference": item.reference} | own)
+        asked = {"gold": item.gold} if item.gold is not None else {}
+        if item.answer is not None:  # words are written only where answers are scored: in other runs none of the user's
+            asked["reference"] = item.reference
+        lines.append({"part": TEST, "row": item.row, "tokens": item.tokens} | asked | own)
     for place, (_, tokens, _) in enumerate(some.general):
         own = {name: {"nll": side.general[place][0], "right": side.general[place][2]} for name, side in sides.items()}
         lines.append({"part": GENERAL, "row": place + 1, "tokens": tokens} | own)
@@ -43,9 +45,8 @@ def write_items(folder: Path, sides: Mapping[str, Measured]) -> None:
 def _of_item(side: Measured, place: int) -> dict[str, Any]:
     outcome = side.outcomes[place]
     said = {"predicted": outcome.predicted} if outcome.predicted is not None else {}
-    answer = {"answer": side.answers[place]} if place in side.answers else {}
-    scored = {"scored": True} if outcome.answer is not None else {}
-    return {"nll": outcome.nll} | said | answer | scored
+    answer = {"answer": outcome.answer} if outcome.answer is not None else {}
+    return {"nll": outcome.nll} | said | answer
 
 
 def read_items(folder: Path, side: str) -> Measured:
@@ -66,14 +67,10 @@ def read_items(folder: Path, side: str) -> Measured:
 
 def _outcome(line: Mapping[str, Any], side: str) -> Outcome:
     own = line[side]
-    answer = own["answer"] if own.get("scored") else None
-    return Outcome(
-        line["row"], own["nll"], line["tokens"], own.get("predicted"), line.get("gold"), answer, line["reference"]
-    )
+    known = (line["row"], own["nll"], line["tokens"], own.get("predicted"), line.get("gold"))
+    return Outcome(*known, answer=own.get("answer"), reference=line.get("reference", ""))
 
 
 def same_items(one: Sequence[Outcome], other: Sequence[Outcome]) -> bool:
     """Whether two models were asked the same."""
-    return [(o.row, o.tokens, o.gold, o.reference) for o in one] == [
-        (o.row, o.tokens, o.gold, o.reference) for o in other
-    ]
+    return [(o.row, o.tokens, o.gold) for o in one] == [(o.row, o.tokens, o.gold) for o in other]
