@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith.compare.asked import Asked, asked, seconds_of
+from tunesmith.compare.asked import SCHEDULE, Asked, asked, seconds_of
 from tunesmith.core.errors import UserError
 from tunesmith.methods.full import Full
 from tunesmith.methods.lora import LoRA
@@ -89,6 +89,11 @@ def test_a_folder_belongs_to_one_comparison(tmp_path: Path) -> None:
         asked(VALUES, ["lora"], {}).claim(tmp_path)
     with pytest.raises(UserError, match="another `seeds`"):
         first.model_copy(update={"seeds": 2}).claim(tmp_path)
+    more = first.model_copy(update={"budget": 60.0})
+    more.claim(tmp_path)  # nothing was decided by the other one yet
+    (tmp_path / SCHEDULE).touch()
+    with pytest.raises(UserError, match="another `budget`"):
+        first.claim(tmp_path)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()
     with pytest.raises(UserError, match="not empty"):

@@ -1,8 +1,10 @@
 """How much fits into a time: the same for every method, and what is left out is said."""
 
+from dataclasses import replace
+
 import pytest
 
-from tunesmith.compare.budget import CURVE, ENOUGH, ROOM, Cost, Schedule, fitted
+from tunesmith.compare.budget import CURVE, ENOUGH, ROOM, VALIDATIONS, Cost, Schedule, fitted
 from tunesmith.core.errors import UserError
 
 QUICK = Cost(opening=5.0, step=1.0, validation=2.0, scoring=20.0, trainable=1_000_000)
@@ -19,7 +21,7 @@ def test_what_fits_is_left_as_it_is() -> None:
 def test_what_is_kept_takes_no_longer_than_there_is(left: float) -> None:
     kept = fitted(Schedule(3, 1000, False), BOTH, left, left)
     assert kept.seconds(BOTH) <= ROOM * left
-    longer = Schedule(kept.seeds, kept.steps + 1, kept.curve)
+    longer = replace(kept, steps=kept.steps + 1)
     assert longer.seconds(BOTH) > ROOM * left, "no time is wasted"
 
 
@@ -34,13 +36,13 @@ def test_steps_go_first_then_seeds_and_both_are_said() -> None:
 def test_the_curve_goes_after_the_seeds() -> None:
     with_curve = fitted(Schedule(3, 100, True), BOTH, 1800, 1800)
     assert with_curve.curve
-    without = fitted(Schedule(3, 100, True), BOTH, 400, 400)
+    without = fitted(Schedule(3, 100, True), BOTH, 350, 350)
     assert not without.curve and "no learning curve" in without.said[0]
 
 
 def test_a_curve_is_as_many_runs_more() -> None:
     more = Schedule(1, 10, True).seconds({"lora": QUICK}) - Schedule(1, 10, False).seconds({"lora": QUICK})
-    assert more == pytest.approx(len(CURVE) * QUICK.run(10))
+    assert more == pytest.approx(len(CURVE) * QUICK.run(10, VALIDATIONS))
 
 
 def test_at_the_least_a_few_steps() -> None:

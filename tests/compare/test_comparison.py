@@ -116,7 +116,7 @@ def test_what_is_refused_what_was_cut_and_a_curve(
     values: dict[str, Any], tmp_path: Path, called: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values["evaluate"]["general"] = False
-    monkeypatch.setattr(course, "fitted", lambda wanted, *_: course.Schedule(1, 5, True, ("to fit: cut",)))
+    monkeypatch.setattr(course, "fitted", lambda wanted, *_: course.Schedule(1, 5, True, said=("to fit: cut",)))
     own = LORA | {"rslora": {"method": {"targets": ["q_porj"]}}, "full": {"method": {"rnk": 3}}}
     found = compare(asked(values, [], own, seeds=2, budget=600.0, learning_curve=True), silent)
     assert called == ["base", "probe", "probe", "train", "train", "train", "latency"]
@@ -136,6 +136,15 @@ def test_what_is_refused_what_was_cut_and_a_curve(
     assert found.details.said == ["to fit: cut"] and "5 of 8 steps" in found.recommendation
     page = (tmp_path / "compared/compare.html").read_text()
     assert "q_porj" in page and page.count("<svg") == 1 and "Data needed" in page
+
+
+def test_when_every_method_is_refused_the_table_says_why(
+    values: dict[str, Any], tmp_path: Path, called: list[str]
+) -> None:
+    found = compare(asked(values, [], {"full": {"method": {"rnk": 3}}}), silent)
+    (row,) = found.document()["rows"]
+    assert "rnk" in row["refused"] and found.recommendation.startswith("No method could be trained")
+    assert "rnk" in (tmp_path / "compared/compare.html").read_text()
 
 
 def test_signals_end_it_cleanly_and_it_says_how_to_go_on(values: dict[str, Any], tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tunesmith.core.files import write_text
 from tunesmith.methods.names import PRESETS
 from tunesmith.recipe import Recipe, make_recipe
 
-NAME = "compare.yaml"
+NAME, SCHEDULE = "compare.yaml", "schedule.json"  # what is asked for, and how much of it is run
 OWN = ("learning_rate", "schedule", "warmup", "weight_decay", "betas", "clip", "tokens_per_pass")
 """Keys of `train` that a method may have for itself; all others are the same for every method."""
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -65,16 +65,18 @@ class Asked(Config):
     def claim(self, folder: Path) -> None:
         """Make `folder` this comparison's, or find that it is. Raises UserError when it is something else."""
         path, mine = folder / NAME, self.model_dump(mode="json")
-        if not path.exists():  # taken away again when the base cannot be measured
+        if not path.exists():
             if strangers := [p.name for p in folder.iterdir() if p.name != "run.lock"]:
                 raise UserError(f"output: {folder} is not empty and no comparison ({strangers[0]} lies there)")
             write_text(path, yaml.safe_dump(mine, sort_keys=False, allow_unicode=True))
             return
         before = yaml.safe_load(path.read_text(encoding="utf-8"))
-        other = next((key for key in mine if not isinstance(before, dict) or before.get(key) != mine[key]), None)
-        if other is not None:
+        others = [key for key in mine if not isinstance(before, dict) or before.get(key) != mine[key]]
+        if others == ["budget"] and not (folder / SCHEDULE).exists():
+            write_text(path, yaml.safe_dump(mine, sort_keys=False, allow_unicode=True))  # it was too small: another try
+        elif others:
             raise UserError(
-                f"output: {folder} holds a comparison with another `{other}`; "
+                f"output: {folder} holds a comparison with another `{others[0]}`; "
                 "give the same command to go on, or choose another folder"
             )
 

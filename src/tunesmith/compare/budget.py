@@ -8,7 +8,7 @@ from tunesmith.report.numbers import count, duration
 
 ENOUGH = 20  # steps: with fewer, seeds are left out first
 CURVE = (0.1, 0.3)  # of the training rows, beside all of them
-VALIDATIONS = 4  # in a run
+VALIDATIONS = 4  # in a run; one, at its end, where steps are cut: what is short does not overfit
 ROOM = 0.9  # of the time is given out: estimates are estimates
 WRITTEN = 2e8  # bytes of a checkpoint that are written, hashed and forced to the disk in a second
 MOMENTS = 12  # bytes of a checkpoint for each number that trains: itself and two moments in float32
@@ -26,14 +26,10 @@ class Cost:
     scoring: float  # of the test part
     trainable: int
 
-    @property
-    def fixed(self) -> float:
-        """Of a run, beside its steps: opening, the proof's second opening, validations, checkpoints, the test part."""
-        saved = VALIDATIONS * MOMENTS * self.trainable / WRITTEN
-        return 2 * self.opening + VALIDATIONS * self.validation + saved + self.scoring
-
-    def run(self, steps: int) -> float:
-        return self.fixed + steps * self.step
+    def run(self, steps: int, validations: int) -> float:
+        """-> with opening, the proof's second opening, validations, a checkpoint after each, and the test part."""
+        saved = MOMENTS * self.trainable / WRITTEN
+        return 2 * self.opening + steps * self.step + validations * (self.validation + saved) + self.scoring
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +39,17 @@ class Schedule:
     seeds: int
     steps: int
     curve: bool
+    validations: int = VALIDATIONS
     said: tuple[str, ...] = ()  # what was left out, for a person
 
     def seconds(self, costs: Mapping[str, Cost]) -> float:
         """-> of everything that is to come: the runs, and the timing of what they made."""
         runs = self.seeds + (len(CURVE) if self.curve else 0)
-        return sum(runs * cost.run(self.steps) + timing(cost) for cost in costs.values())
+        return sum(runs * cost.run(self.steps, self.validations) + timing(cost) for cost in costs.values())
 
     def round(self, costs: Mapping[str, Cost]) -> float:
         """-> of one seed of every method."""
-        return sum(cost.run(self.steps) for cost in costs.values())
+        return sum(cost.run(self.steps, self.validations) for cost in costs.values())
 
 
 def timing(cost: Cost) -> float:
@@ -65,8 +62,10 @@ def fitted(wanted: Schedule, costs: Mapping[str, Cost], left: float, budget: flo
 
     Raises UserError when not even a step of each method fits.
     """
+    if wanted.seconds(costs) <= ROOM * left:
+        return wanted
     rooms = [
-        replace(wanted, seeds=seeds, curve=curve)
+        replace(wanted, seeds=seeds, curve=curve, validations=1)
         for curve in dict.fromkeys((wanted.curve, False))
         for seeds in range(wanted.seeds, 0, -1)
     ]

@@ -7,24 +7,22 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 from tunesmith.compare.asked import NAME as ASKED
-from tunesmith.compare.asked import Asked
-from tunesmith.compare.budget import CURVE, PROBING, SCORING, VALIDATIONS, Cost, Schedule, fitted
+from tunesmith.compare.asked import SCHEDULE, Asked
+from tunesmith.compare.budget import CURVE, PROBING, SCORING, Cost, Schedule, fitted
 from tunesmith.compare.process import call
 from tunesmith.core.errors import RunFailed, UserError
 from tunesmith.core.files import make_folder, write_json
 from tunesmith.outcome import finished
 from tunesmith.report.numbers import duration, metric
 
-FACTS = "facts.json"
-BASE, PROBES, RUNS, CURVES, LATENCY, SCHEDULE, SPENT = (
-    "base", "probes", "runs", "curve", "latency", "schedule.json", "spent.json",
-)  # fmt: skip
+BASE, PROBES, RUNS, CURVES, LATENCY = "base", "probes", "runs", "curve", "latency"  # folders
+FACTS, SPENT = "facts.json", "spent.json"
 TOKENS, ROUNDS = 16, 3  # written for the latency, each way
 
 Say = Callable[[str], None]
@@ -141,7 +139,7 @@ class Course:
         return {"enabled": True, "answers": scored}
 
     def _recipe(self, name: str, output: Path, *, number: int, steps: int, share: float = 1.0) -> dict[str, Any]:
-        every = max(1, ceil(steps / VALIDATIONS))
+        every = max(1, ceil(steps / self.schedule.validations))
         train = {
             "seed": self.asked.seed(number),
             "precision": self.base["precision"],
@@ -199,7 +197,7 @@ class Course:
         if self.spent + max(done, self.schedule.round(costs)) <= budget:
             return False
         sentence = f"{number} of {self.schedule.seeds} seeds: the runs took longer than estimated"
-        kept = Schedule(number, self.schedule.steps, self.schedule.curve, (*self.schedule.said, sentence))
+        kept = replace(self.schedule, seeds=number, said=(*self.schedule.said, sentence))
         write_json(self.folder / SCHEDULE, asdict(kept))
         self.schedule = kept
         self.say(sentence)
