@@ -77,7 +77,7 @@ def _affordable(items: int, estimate: float, seconds: float) -> int:
 def probe(asked: dict[str, Any]) -> dict[str, Any]:
     """Attach the method, time some steps, and try rates: as many as `size` says, or as fit into `seconds`."""
     show, opened = _quiet(), _opened(make_recipe(asked["recipe"]))
-    model, method = CausalLM(opened.base.network), opened.recipe.method
+    model, method = CausalLM(opened.base.network, recompute=opened.recipe.train.recompute), opened.recipe.method
     attach(opened, model)
     opening, trying = _since_start(), RateProbe(opened, model)
     trying.trial(method.learning_rate, TIMED)

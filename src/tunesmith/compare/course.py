@@ -150,7 +150,7 @@ class Course:
             "checkpoint_every": every,
         }
         own = self.asked.own.get(name, {}).get("train", {})
-        if "learning_rate" not in own:
+        if own.get("learning_rate") in (None, "auto"):
             train["learning_rate"] = self.probes[name]["choice"]["value"] if name in self.probes else "auto"
         evaluate = self._answers() | {"items": self.base["items"]}
         data = {"share": share} if share < 1 else {}
