@@ -25,6 +25,15 @@ def environment(device: torch.device, precision: str) -> dict[str, Any]:
     }
 
 
+def of_child() -> dict[str, str]:
+    """-> the variables for a process of ours: those of this one, with this very package found first."""
+    source = str(Path(__file__).parents[1])
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])]),
+    }
+
+
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []

@@ -16,21 +16,13 @@ from tunesmith.data.encode import Item
 from tunesmith.data.prepare import Prepared
 from tunesmith.evaluate.before_after import Evaluation, Outcome, compare, compare_general
 from tunesmith.evaluate.config import Evaluate
-from tunesmith.evaluate.score import classify, score_examples
+from tunesmith.evaluate.items import Measured
+from tunesmith.evaluate.score import classify, score_examples, score_tokens
 from tunesmith.models.generate import Sampling, generate
 from tunesmith.models.language import CausalLM
 
 GENERAL = "state-of-the-union"
 ANSWERS_AT_ONCE = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One model on all items."""
-
-    outcomes: list[Outcome]
-    general: list[tuple[float, int]]
-    answers: dict[int, str]  # by the place of the item
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +68,20 @@ def evidence(
     base: Callable[[], AbstractContextManager[CausalLM]],
     tokens_per_pass: int,
     watch: Callable[[str, int], "Watch"],
-) -> tuple[Evaluation, list[dict[str, Any]]]:
-    """-> before against after, and answers side by side. `with base() as model:` gives the base.
+) -> tuple[Measured, Measured]:
+    """-> what the base did, and the tuned model. `with base() as model:` gives the base.
 
     The test part is touched here and nowhere else, once.
     """
     model.eval()
     with watch("measuring the tuned model", questions.tokens) as seen:
-        after = _measure(model, tokenizer, questions, tokens_per_pass, seen)
+        after = measured(model, tokenizer, questions, tokens_per_pass, seen)
     with base() as original, watch("measuring the base", questions.tokens) as seen:
-        before = _measure(original, tokenizer, questions, tokens_per_pass, seen)
+        return measured(original, tokenizer, questions, tokens_per_pass, seen), after
+
+
+def compared(questions: Questions, before: Measured, after: Measured) -> tuple[Evaluation, list[dict[str, Any]]]:
+    """-> before against after, and answers side by side."""
     found = compare(before.outcomes, after.outcomes, questions.prepared.labels)
     if questions.general:
         found = found.joined(compare_general(before.general, after.general))
@@ -114,22 +110,27 @@ class Watch:
         """`tokens` more have been read."""
 
 
-def _measure(model: CausalLM, tokenizer: Any, questions: Questions, tokens_per_pass: int, watch: Watch) -> Measured:
+def measured(model: CausalLM, tokenizer: Any, questions: Questions, tokens_per_pass: int, watch: Watch) -> Measured:
+    """-> what one model does on all questions."""
     device = next(model.parameters()).device
 
-    def counted(batch: TokenBatch) -> Tensor:
-        logprobs = model(batch)
-        watch.read(len(batch.tokens))
-        return logprobs
+    def counting(score: Scorer) -> Scorer:
+        def scored(batch: TokenBatch) -> Tensor:
+            scores = score(batch)
+            watch.read(len(batch.tokens))
+            return scores
+
+        return scored
 
     answers = write_answers(model.network, tokenizer, questions)
     scored = questions.config.score_answers
-    outcomes = (_labelled if questions.labelled else _plain)(counted, questions, tokens_per_pass, device)
+    outcomes = (_labelled if questions.labelled else _plain)(counting(model), questions, tokens_per_pass, device)
     outcomes = [
         Outcome(o.row, o.nll, o.tokens, o.predicted, o.gold, answers[i] if i < scored else None, o.reference)
         for i, o in enumerate(outcomes)
     ]
-    return Measured(outcomes, score_examples(counted, questions.general, tokens_per_pass, device), answers)
+    general = score_tokens(counting(model.scores), questions.general, tokens_per_pass, device)
+    return Measured(outcomes, general, answers)
 
 
 Scorer = Callable[[TokenBatch], Tensor]

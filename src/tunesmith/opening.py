@@ -116,6 +116,11 @@ def open_source(recipe: Recipe, say: Say) -> Source:
     prepared = prepare(named.data, tokenizer, context=context, allow_download=recipe.allow_download)
     if not prepared.train:
         raise UserError("data.train: no row is left to train on")
+    if recipe.train.learning_rate == "auto" and not prepared.validation:
+        raise UserError(
+            "train.learning_rate: auto compares rates on validation rows, and there are none; "
+            "give data.validation, a second part in data.split, or a number"
+        )
     return Source(named, place, prepared, tokenizer)
 
 

@@ -1,7 +1,6 @@
 """What a run will take, said before it: memory, disk and time, from a rehearsal of its parts in another process."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 from tunesmith.catalogue.fetch import default_cache
 from tunesmith.core.errors import RunFailed, UserError
 from tunesmith.core.files import existing_parent, make_folder, writing
+from tunesmith.environment import of_child
 from tunesmith.recipe import Recipe
 from tunesmith.rehearsal.measured import STAGES, Measured
 from tunesmith.report.numbers import size
@@ -25,6 +25,7 @@ NEARLY = 0.97  # of the peak: the stage that first comes so near is the one to c
 
 TIME_ADVICE = {
     "opening": "that is the same for every run",
+    "probe": "give train.learning_rate as a number, and nothing is tried",
     "training": "fewer steps (train.max_steps), fewer rows (data.limit) or shorter ones (data.max_length) take less",
     "validation": "validate less often (train.evaluate_every) or on fewer rows (data.split)",
     "checkpoints": "save less often (train.checkpoint_every)",
@@ -160,7 +161,7 @@ def _rehearsed(recipe: Recipe, scratch: Path, show: Show) -> Measured:
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env=_environment(),
+            env=of_child(),
         )
         try:
             stage, found = _followed(process, asked, show)
@@ -216,15 +217,6 @@ def _too_much(stage: str, held: str) -> str:
     return (
         f"memory: the run does not fit this machine, it was stopped in {stage}{held and ' with a peak'}{held}; {advice}"
     )
-
-
-def _environment() -> dict[str, str]:
-    """Ours, with this very package found first."""
-    source = str(Path(__file__).parents[1])
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])]),
-    }
 
 
 def _cached() -> int:

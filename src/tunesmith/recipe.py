@@ -103,12 +103,17 @@ def read_recipe(path: Path | None, overrides: Sequence[str] = (), **given: Any) 
 
     Raises UserError that names the key and, for a misspelt one, the nearest that exists.
     """
+    return make_recipe(read_values(path, overrides, **given), origin=str(path) if path else "recipe")
+
+
+def read_values(path: Path | None, overrides: Sequence[str] = (), **given: Any) -> dict[str, Any]:
+    """As `read_recipe`, only what was written: plain values, none of them looked at."""
     values = _read_yaml(path) if path else {}
     for key, value in given.items():
         _give(values, key, value)
     for text in overrides:
         _override(values, text)
-    return make_recipe(values, origin=str(path) if path else "recipe")
+    return values
 
 
 def make_recipe(values: Mapping[str, Any], origin: str = "recipe") -> Recipe:

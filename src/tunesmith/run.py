@@ -5,11 +5,13 @@ from pathlib import Path
 from tunesmith.artifact import save
 from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import write_json
+from tunesmith.evaluate.items import Measured
 from tunesmith.methods.inject import parameter_counts
 from tunesmith.models.language import CausalLM
 from tunesmith.opening import FACTS, claim, open_base, open_source, run_folder
 from tunesmith.outcome import Success, finished, recorded
 from tunesmith.proof import Check, Proof
+from tunesmith.rate_probe import probed
 from tunesmith.recipe import Recipe
 from tunesmith.report.document import RunResult
 from tunesmith.report.html import write_report
@@ -17,9 +19,10 @@ from tunesmith.show import Show
 from tunesmith.stages import attach, measure, probe, train
 
 
-def run(recipe: Recipe, show: Show | None = None) -> RunResult:
+def run(recipe: Recipe, show: Show | None = None, known: Measured | None = None) -> RunResult:
     """Train, prove, save and measure. The same call goes on where an earlier one was stopped.
 
+    `known`: what the base did on the test part, where that was measured for several runs.
     Raises UserError (the input must change), RunFailed (not-a-number, a failed proof) and Interrupted (resumable);
     `result.json` in the run folder tells the same.
     """
@@ -30,13 +33,13 @@ def run(recipe: Recipe, show: Show | None = None) -> RunResult:
             show.say(f"{folder}: this run is finished; for another, change the recipe or the output")
             return result
         with recorded(folder, recipe):
-            result = _run(recipe, folder, show)
+            result = _run(recipe, folder, show, known)
             result.write(folder)
             write_report(folder)
             return result
 
 
-def _run(recipe: Recipe, folder: Path, show: Show) -> RunResult:
+def _run(recipe: Recipe, folder: Path, show: Show, known: Measured | None) -> RunResult:
     source = open_source(recipe, show.say)
     show.all(source.prepared.said)
     write_json(folder / FACTS, source.prepared.facts)
@@ -51,13 +54,14 @@ def _run(recipe: Recipe, folder: Path, show: Show) -> RunResult:
     show.parameters(*counts)
     show.merging(opened.recipe.method.cannot_merge(network))
     proof = Proof.begin(network, opened.base.folder, probe(opened))
+    opened = probed(opened, model, folder, show)
     fitted = train(opened, model, folder, show)
     model.eval()
     saved = save(folder, opened)
     checks = proof.end(network, saved.folder, steps=fitted.steps)
     show.proof(checks)
     _refuse_failed(checks)
-    evaluation = measure(opened, model, folder, show)
+    evaluation = measure(opened, model, folder, show, known)
     return Success(opened, counts, fitted, saved.described, evaluation, checks).document(show.notes)
 
 

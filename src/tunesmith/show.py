@@ -63,9 +63,9 @@ class Show:
     def training(self, steps: int) -> "Training":
         return Training(self, steps)
 
-    def watch(self, label: str, tokens: int) -> Watch:
-        """A bar over tokens that are read."""
-        return _Reading(self, label, tokens)
+    def watch(self, label: str, total: int, unit: str = "tokens") -> Watch:
+        """A bar over tokens that are read, or whatever else is counted."""
+        return _Reading(self, f"{label}, {unit}", total)
 
 
 class Training:
@@ -95,9 +95,9 @@ class Training:
 
 
 class _Reading(Watch):
-    def __init__(self, show: Show, label: str, tokens: int) -> None:
+    def __init__(self, show: Show, label: str, total: int) -> None:
         self._show, self._done = show, 0
-        self._progress = Progress(tokens, f"{label}, tokens")
+        self._progress = Progress(total, label)
 
     def __enter__(self) -> "_Reading":
         self._show._bar = self._progress.__enter__()

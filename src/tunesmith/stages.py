@@ -1,18 +1,19 @@
 """The two long stages of a run: training, and measuring base against tuned."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from tunesmith.core.batch import Example
+from tunesmith.core.batch import Example, TokenBatch
 from tunesmith.core.errors import Interrupted
 from tunesmith.core.files import write_json
 from tunesmith.core.order import steps_per_epoch
 from tunesmith.evaluate.before_after import Evaluation
+from tunesmith.evaluate.items import Measured, same_items, write_items
 from tunesmith.evaluate.score import grouped, score_examples
-from tunesmith.evidence import Questions, evidence
+from tunesmith.evidence import Questions, compared, evidence, measured
 from tunesmith.methods.method import Given
 from tunesmith.models.language import CausalLM
 from tunesmith.opening import Opened, base_of
@@ -56,13 +57,7 @@ def train(opened: Opened, model: CausalLM, folder: Path, show: Show) -> Fitted:
     config, prepared = opened.recipe.train, opened.prepared
     per_epoch = steps_per_epoch(len(prepared.train), config.batch_size)
     steps = config.steps(per_epoch)
-    stream = token_stream(
-        prepared.train,
-        seed=config.seed,
-        batch_size=config.batch_size,
-        tokens_per_pass=opened.tokens_per_pass,
-        share=not getattr(opened.recipe.method, "dropout", 0),
-    )
+    stream = stream_of(opened)
 
     def validate() -> dict[str, float]:
         scores = score_examples(model, prepared.validation, opened.tokens_per_pass, opened.device)
@@ -88,6 +83,18 @@ def train(opened: Opened, model: CausalLM, folder: Path, show: Show) -> Fitted:
     return fitted
 
 
+def stream_of(opened: Opened) -> Callable[[int], list[TokenBatch]]:
+    """-> the passes of each step."""
+    config = opened.recipe.train
+    return token_stream(
+        opened.prepared.train,
+        seed=config.seed,
+        batch_size=config.batch_size,
+        tokens_per_pass=opened.tokens_per_pass,
+        share=not getattr(opened.recipe.method, "dropout", 0),
+    )
+
+
 def rates(opened: Opened) -> dict[str, float]:
     """-> by the names that parameters have in the model."""
     return {f"network.{name}": times for name, times in opened.recipe.method.rates(opened.base.network).items()}
@@ -103,8 +110,13 @@ def probe(opened: Opened) -> list[list[int]]:
     return [list(example.tokens[:PROBE_TOKENS]) for example in opened.prepared.train[:PROBE]]
 
 
-def measure(opened: Opened, model: CausalLM, folder: Path, show: Show) -> Evaluation | None:
-    """Before and after on the test part; written to the run folder."""
+def measure(
+    opened: Opened, model: CausalLM, folder: Path, show: Show, known: Measured | None = None
+) -> Evaluation | None:
+    """Before and after on the test part; written to the run folder.
+
+    `known`: what the base did on the same items, when it was measured for several runs at once.
+    """
     config = opened.recipe.evaluate
     if not config.enabled:
         return None
@@ -113,14 +125,30 @@ def measure(opened: Opened, model: CausalLM, folder: Path, show: Show) -> Evalua
         return None
     questions = Questions.of(opened.prepared, opened.base.tokenizer, config)
 
-    found, answers = evidence(
-        model,
-        opened.base.tokenizer,
-        questions,
-        base=lambda: base_of(opened, model),
-        tokens_per_pass=opened.tokens_per_pass,
-        watch=show.watch,
-    )
+    before, after = _asked(opened, model, questions, show, known)
+    found, answers = compared(questions, before, after)
+    write_items(folder, {"base": before, "tuned": after})
     write_json(folder / "evaluation.json", found.document())
     write_json(folder / "examples.json", answers)
     return found
+
+
+def _asked(
+    opened: Opened, model: CausalLM, questions: Questions, show: Show, known: Measured | None
+) -> tuple[Measured, Measured]:
+    tokenizer = opened.base.tokenizer
+    if known is None:
+        return evidence(
+            model,
+            tokenizer,
+            questions,
+            base=lambda: base_of(opened, model),
+            tokens_per_pass=opened.tokens_per_pass,
+            watch=show.watch,
+        )
+    model.eval()
+    with show.watch("measuring the tuned model", questions.tokens) as seen:
+        after = measured(model, tokenizer, questions, opened.tokens_per_pass, seen)
+    assert same_items(known.outcomes, after.outcomes), "the base was measured on these very items"
+    show.say("the base was measured once, for all runs on these rows")
+    return known, after

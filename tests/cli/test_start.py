@@ -10,6 +10,8 @@ import pytest
 
 from tests.cli.conftest import Command
 from tunesmith.cli.app import COMMANDS
+from tunesmith.cli.train import METHODS
+from tunesmith.methods.names import PRESETS
 
 
 def test_help_names_every_command(tunesmith: Command) -> None:
@@ -23,6 +25,10 @@ def test_each_command_has_a_help_that_explains_its_words(tunesmith: Command, nam
     said = tunesmith(name, "--help")
     assert said.status == 0
     assert f"tunesmith {name}" in said.out and said.err == ""
+
+
+def test_the_help_names_every_method() -> None:
+    assert set(METHODS) == set(PRESETS) and METHODS[0] == "lora"
 
 
 def test_help_and_import_load_nothing_heavy() -> None:

@@ -196,6 +196,17 @@ def test_what_a_template_does_is_said(tmp_path: Path) -> None:
     )
 
 
+def test_a_share_is_of_the_training_part_alone_and_a_smaller_one_is_in_a_larger(labelled: str) -> None:
+    whole, third, tenth = (prepared(train=labelled, split=(0.6, 0.2, 0.2), share=share) for share in (1.0, 0.3, 0.1))
+    assert len(third.train) == round(0.3 * len(whole.train)) and len(tenth.train) == round(0.1 * len(whole.train))
+    rows = [{example.row for example in found.train} for found in (whole, third, tenth)]
+    assert rows[0] > rows[1] > rows[2]
+    assert whole.test == third.test and whole.validation == tenth.validation
+    assert any(line.startswith("data.share: ") for line in third.said) and "share" not in str(whole.said)
+    with pytest.raises(ValueError, match=r"data\.share"):
+        prepared(train=labelled, share=0.0)
+
+
 def test_duplicates_are_counted_and_a_limit_is_said(tmp_path: Path) -> None:
     rows = [{"prompt": words(20), "completion": "yes"} for _ in range(30)]
     near = {**rows[0], "prompt": rows[0]["prompt"].upper()}

@@ -86,13 +86,14 @@ def test_other_rows_are_refused():
 def test_forgetting_joins_the_evaluation():
     task = compare(*outcomes(), resamples=FAST)
     generator = np.random.default_rng(1)
-    text = [(float(nll), 100) for nll in generator.gamma(90, 3.0, size=30)]
-    general = compare_general(text, [(nll * 1.05, tokens) for nll, tokens in text], FAST)
-    assert general.verdict == {"general_loss": "worse", "general_perplexity": "worse"}
-    assert general.after["general_perplexity"] == pytest.approx(math.exp(sum(n for n, _ in text) * 1.05 / 3000))
+    text = [(float(nll), 100, int(right)) for nll, right in generator.gamma(90, (3.0, 0.4), size=(30, 2))]
+    general = compare_general(text, [(nll * 1.05, tokens, right - 2) for nll, tokens, right in text], FAST)
+    assert set(general.verdict.values()) == {"worse"}
+    assert general.after["general_perplexity"] == pytest.approx(math.exp(sum(n for n, _, _ in text) * 1.05 / 3000))
+    assert general.difference["general_accuracy"]["mean"] == pytest.approx(-0.02)
     both = task.joined(general)
     assert both.n == task.n
-    assert set(both.before) == set(task.before) | {"general_loss", "general_perplexity"}
+    assert set(both.before) == set(task.before) | {"general_loss", "general_perplexity", "general_accuracy"}
     assert task == compare(*outcomes(), resamples=FAST)
 
 

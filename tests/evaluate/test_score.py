@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from tunesmith.core.batch import IGNORED, Example, TokenBatch
-from tunesmith.evaluate.score import classify, score_examples
+from tunesmith.evaluate.score import classify, score_examples, score_tokens
 
 VOCABULARY = 11
 
@@ -69,6 +69,19 @@ def test_sums_come_back_in_order_however_the_passes_are_cut(tokens_per_pass):
         assert nll == pytest.approx(-logprob_of(tokens[:cut], tokens[cut:]), rel=1e-5)
     for batch in toy.passes:
         assert len(batch.tokens) <= tokens_per_pass or len(batch.lengths) == 1
+
+
+@pytest.mark.parametrize("tokens_per_pass", [1, 10, 1000])
+def test_the_right_tokens_are_counted_where_they_belong(tokens_per_pass):
+    def even(batch: TokenBatch) -> Tensor:
+        """The label itself stands for its log-probability; even ones are right."""
+        labels = batch.labels[batch.labels != IGNORED]
+        return torch.stack([-labels.float(), (labels % 2 == 0).float()], 1)
+
+    found = score_tokens(even, examples(), tokens_per_pass)
+    for (nll, count, right), example in zip(found, examples(), strict=True):
+        trained = list(example.tokens)[max(1, len(example) // 2) :]
+        assert (nll, count, right) == (sum(trained), len(trained), sum(token % 2 == 0 for token in trained))
 
 
 def test_no_example_no_score():

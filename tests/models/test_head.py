@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tests.models.closeness import apart, gradients
 from tunesmith.models import head
-from tunesmith.models.head import label_logprobs, plain_label_logprobs
+from tunesmith.models.head import label_logprobs, label_scores, plain_label_logprobs
 
 WIDTH, VOCABULARY = 12, 40
 
@@ -30,6 +30,17 @@ def test_a_frozen_head_equals_log_softmax(count: int, monkeypatch: pytest.Monkey
     expected = gradients(lambda h: _reference(h, labels, layer), [hidden])
     assert apart(gradients(lambda h: label_logprobs(h, labels, layer, None), [hidden]), expected) < 1e-5
     assert apart(gradients(lambda h: plain_label_logprobs(h, labels, layer), [hidden]), expected) < 1e-5
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_scores_are_the_same_numbers_and_know_the_most_likely(bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(head, "CHUNK", 4)
+    layer = _head(bias)
+    hidden = 3 * torch.randn(13, WIDTH)
+    labels = torch.where(torch.arange(13) % 2 == 0, layer(hidden).argmax(-1), torch.randint(VOCABULARY, (13,)))
+    found = label_scores(hidden, labels, layer, None)
+    assert torch.allclose(found[:, 0], _reference(hidden, labels, layer), atol=1e-5)
+    assert torch.equal(found[:, 1].bool(), labels == layer(hidden).argmax(-1)) and 7 <= found[:, 1].sum() < 13
 
 
 SHAPES: dict[str, Callable[[Tensor], Tensor]] = {"cap": lambda z: torch.tanh(z / 2) * 2, "scale": lambda z: z * 0.25}

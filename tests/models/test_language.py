@@ -24,6 +24,12 @@ def _plain(network, rows):
     return torch.cat(found)
 
 
+def _right(network, rows):
+    """Whether each token is the one that transformers finds most likely."""
+    rights = [network(input_ids=torch.tensor([row])).logits[0, :-1].argmax(-1) == torch.tensor(row[1:]) for row in rows]
+    return torch.cat(rights)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_log_probabilities_are_those_of_transformers(family):
     network = tiny(family).eval()
@@ -34,6 +40,9 @@ def test_log_probabilities_are_those_of_transformers(family):
         model = CausalLM(network)
         assert model.way == ("walk" if family in FAST else "packed")
         assert torch.allclose(model(batch), expected, atol=2e-4, rtol=1e-5)
+        scores, padded = model.scores(batch), CausalLM(network, "padded").scores(batch)
+        assert torch.allclose(scores[:, 0], expected, atol=2e-4, rtol=1e-5)
+        assert torch.equal(scores[:, 1], padded[:, 1]) and torch.equal(scores[:, 1].bool(), _right(network, rows))
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma3", "gpt2"])

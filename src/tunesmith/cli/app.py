@@ -10,7 +10,19 @@ import typer
 
 from tunesmith.cli.failure import Stopped
 
-COMMANDS = ("quickstart", "train", "check", "plan", "evaluate", "report", "generate", "chat", "merge", "bases")
+COMMANDS = (
+    "quickstart",
+    "train",
+    "check",
+    "plan",
+    "compare",
+    "evaluate",
+    "report",
+    "generate",
+    "chat",
+    "merge",
+    "bases",
+)
 """Each is a function of its name in a module of its name."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunesmith.cli.train import Base, Words
+from tunesmith.cli.train import Base, Method, Words
 
 if TYPE_CHECKING:
     from tunesmith.plan import Plan
@@ -16,7 +16,7 @@ def plan(
     words: Words = None,
     base: Base = None,
     data: Annotated[str | None, typer.Option(help="A file of examples, or a name of the catalogue.")] = None,
-    method: Annotated[str | None, typer.Option(help="lora (the default) or full.")] = None,
+    method: Method = None,
     output: Annotated[str | None, typer.Option(help="The run folder, on whose disk the room is measured.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; all else goes to stderr.")] = False,
 ) -> None:

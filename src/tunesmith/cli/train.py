@@ -16,12 +16,21 @@ Base = Annotated[
     str | None, typer.Option(help="A name of the catalogue, a folder of safetensors, a GGUF file or a hub id.")
 ]
 
+METHODS = (
+    "lora", "full", "rslora", "dora", "loraplus", "pissa", "eva", "loha", "lokr", "qlora", "ia3", "prefix", "prompt",
+    "ptuning", "bottleneck", "bitfit", "last-layers",
+)  # fmt: skip
+"""As in `methods.names`, which would load torch for a help text; a test holds them equal."""
+Method = Annotated[
+    str | None, typer.Option(metavar="NAME", help=f"One of {', '.join(METHODS)}.", show_default=METHODS[0])
+]
+
 
 def train(
     words: Words = None,
     base: Base = None,
     data: Annotated[str | None, typer.Option(help="A file of examples, or a name of the catalogue.")] = None,
-    method: Annotated[str | None, typer.Option(help="lora (the default) or full.")] = None,
+    method: Method = None,
     output: Annotated[str | None, typer.Option(help="The run folder. Without it one below runs/.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print result.json; all else goes to stderr.")] = False,
 ) -> None:

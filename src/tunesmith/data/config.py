@@ -54,6 +54,8 @@ class Data(Config):
     """Rows whose sets of five-word runs overlap at least so much (Jaccard) stay in the same part of a split."""
     limit: int | None = None
     """Use at most so many rows of `train`, chosen by their content."""
+    share: float = 1.0
+    """Train on this share of the training part, chosen by content. Validation and test part stay as they are."""
 
     @model_validator(mode="after")
     def _possible(self) -> "Data":
@@ -109,6 +111,8 @@ def _check_labelled(data: Data) -> None:
 def _check_numbers(data: Data) -> None:
     if data.max_length is not None and data.max_length < 2:
         raise UserError(f"data.max_length: {data.max_length} is too short; an example needs at least 2 tokens")
+    if not 0 < data.share <= 1:
+        raise UserError(f"data.share: {data.share} must be more than 0 and at most 1")
     if data.limit is not None and data.limit < 1:
         raise UserError(f"data.limit: {data.limit} must be at least 1")
     if not 0 < data.near_duplicates <= 1:

@@ -113,7 +113,8 @@ def gather(config: Data, allow_download: bool) -> _Found:
     labels = label_names(config, rows) if kind == "labelled" else ()
     typed = {id(row): form for row, form in zip(every, forms(config, kind, every, labels), strict=True)}
     parts = parted(rows, _fractions(config, own), config.near_duplicates)
-    by_part = {"train": parts.train, "validation": parts.validation, "test": parts.test} | own
+    train = limited(parts.train, max(1, round(config.share * len(parts.train))))
+    by_part = {"train": train, "validation": parts.validation, "test": parts.test} | own
     found = _Found(by_part, rows, kind, labels, typed)
     files = (*config.sources, *(path for path in (config.validation, config.test) if path))
     found.facts["files"] = {name: fingerprint(name) if Path(name).exists() else None for name in files}
@@ -123,6 +124,8 @@ def gather(config: Data, allow_download: bool) -> _Found:
     _say_duplicates(found, parts)
     if len(rows) < len(read):
         found.said.append(f"data.limit: {len(rows)} of {len(read)} rows are used")
+    if len(train) < len(parts.train):
+        found.said.append(f"data.share: {len(train)} of {len(parts.train)} training rows are used")
     return found
 
 

@@ -80,13 +80,19 @@ def compare(
 
 
 def compare_general(
-    before: Sequence[tuple[float, int]], after: Sequence[tuple[float, int]], resamples: int | None = None
+    before: Sequence[tuple[float, int, int]], after: Sequence[tuple[float, int, int]], resamples: int | None = None
 ) -> Evaluation:
-    """Compare (nll, tokens) of each piece of a text that is not the task's: how much was forgotten.
+    """Compare (nll, tokens, right ones) of each piece of a text that is not the task's: how much was forgotten.
 
-    -> `general_loss` and `general_perplexity`; join it to the evaluation of the task.
+    -> `general_loss`, `general_perplexity` and `general_accuracy`; join it to the evaluation of the task.
     """
-    return _likelihood("general_", np.array(before, float), np.array(after, float), resamples or _draws(len(before)))
+    first, second = np.array(before, float).reshape(-1, 3), np.array(after, float).reshape(-1, 3)
+    resamples = resamples or _draws(len(before))
+    found = _likelihood("general_", first[:, :2], second[:, :2], resamples)
+    # Right tokens over tokens: a loss by its form.
+    right, more = first[:, [2, 1]], second[:, [2, 1]]
+    difference = paired_statistic(loss, right, more, higher_is_better=True, resamples=resamples)
+    return found.joined(_one("general_accuracy", (_at(loss, right), _at(loss, more)), difference))
 
 
 def _draws(items: int) -> int:
@@ -101,20 +107,21 @@ def _counts(outcomes: Sequence[Outcome]) -> np.ndarray:
 def _likelihood(prefix: str, before: np.ndarray, after: np.ndarray, resamples: int) -> Evaluation:
     found = Evaluation()
     before, after = before.reshape(-1, 2), after.reshape(-1, 2)
-    for name, measure in (("loss", _loss), ("perplexity", _perplexity)):
+    for name, measure in (("loss", loss), ("perplexity", perplexity)):
         difference = paired_statistic(measure, before, after, higher_is_better=False, resamples=resamples)
         found = found.joined(_one(prefix + name, (_at(measure, before), _at(measure, after)), difference))
     return found
 
 
-def _loss(rows: np.ndarray) -> np.ndarray:
+def loss(rows: np.ndarray) -> np.ndarray:
     """(R, N, 2) -> (R,): nats per token of the corpus, not the mean of the items' means."""
     nll, tokens = np.moveaxis(rows.sum(-2), -1, 0)
     return nll / np.maximum(tokens, 1)
 
 
-def _perplexity(rows: np.ndarray) -> np.ndarray:
-    return np.exp(np.minimum(_loss(rows), _HIGHEST))
+def perplexity(rows: np.ndarray) -> np.ndarray:
+    """(R, N, 2) -> (R,): the exponential of the loss."""
+    return np.exp(np.minimum(loss(rows), _HIGHEST))
 
 
 def _at(measure: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> float:

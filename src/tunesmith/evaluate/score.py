@@ -51,6 +51,23 @@ def score_examples(
     return found
 
 
+def score_tokens(
+    scores: LanguageModel, examples: Sequence[Example], tokens_per_pass: int, device: torch.device = CPU
+) -> list[tuple[float, int, int]]:
+    """As `score_examples`, and how many of an example's trained tokens were the most likely ones.
+
+    `scores(batch)` gives (L, 2): the log-probability of each label, and 1 where no token is more likely.
+    """
+    found: list[tuple[float, int, int]] = [(0.0, 0, 0)] * len(examples)
+    for places, batch, both in _passes(scores, examples, tokens_per_pass, device):
+        owner = _owners(batch, torch.arange(len(places)))[batch.labels != IGNORED]
+        sums = torch.zeros(len(places), 2, dtype=torch.float64).index_add_(0, owner, both)
+        counts = torch.bincount(owner, minlength=len(places))
+        for place, (total, right), count in zip(places, sums.tolist(), counts.tolist(), strict=True):
+            found[place] = (0.0 - total, count, int(right))
+    return found
+
+
 def classify(
     model: LanguageModel, items: Sequence[MultipleChoice], tokens_per_pass: int, device: torch.device = CPU
 ) -> list[Choice]:

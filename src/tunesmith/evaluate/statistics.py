@@ -18,7 +18,7 @@ from scipy.stats import binomtest, norm, t
 LEVEL = 0.05
 RESAMPLES = 10_000
 SMALLEST = 6  # with fewer items no outcome is rare enough: 2 / 2**5 > 0.05
-_POWERED = float(
+POWERED = float(
     norm.ppf(1 - LEVEL / 2) + norm.ppf(0.8)
 )  # a true difference of 2.8 standard errors is seen 4 times in 5
 _CHUNK = 4_000_000  # numbers held at once, about 32 MB
@@ -88,7 +88,7 @@ def paired_statistic(
     generator = np.random.default_rng(seed)
     mean = float((measure(after[None]) - measure(before[None]))[0])
     drawn, flipped = [], []
-    for rows in _chunks(resamples, 4 * before.size):
+    for rows in chunks(resamples, 4 * before.size):
         at = generator.integers(count, size=(rows, count))
         drawn.append(measure(after[at]) - measure(before[at]))
         swap = generator.integers(2, size=(rows, count, 1), dtype=np.int8).astype(bool)
@@ -106,7 +106,8 @@ def _groups(clusters: Sequence[object] | None, count: int) -> np.ndarray:
     return np.array([numbers.setdefault(cluster, len(numbers)) for cluster in clusters], dtype=np.int64)
 
 
-def _chunks(resamples: int, numbers_each: int) -> Iterator[int]:
+def chunks(resamples: int, numbers_each: int) -> Iterator[int]:
+    """-> how many resamples to make at once, until there are all; each holds `numbers_each` numbers."""
     at_once = max(1, _CHUNK // max(1, numbers_each))
     for start in range(0, resamples, at_once):
         yield min(at_once, resamples - start)
@@ -117,7 +118,7 @@ def _bootstrap_means(sums: np.ndarray, sizes: np.ndarray, resamples: int, genera
     if not len(sums):
         return np.zeros(1)
     drawn = []
-    for rows in _chunks(resamples, 2 * len(sums)):
+    for rows in chunks(resamples, 2 * len(sums)):
         at = generator.integers(len(sums), size=(rows, len(sums)))
         drawn.append(sums[at].sum(1) / sizes[at].sum(1))
     return np.concatenate(drawn)
@@ -136,7 +137,7 @@ def _sign_flips(sums: np.ndarray, resamples: int, generator: np.random.Generator
         signs = (np.arange(2**count)[:, None] >> np.arange(count) & 1) * 2 - 1
         return float((np.abs(signs @ sums) >= np.abs(sums.sum()) - _slack(sums)).mean())
     flipped = []
-    for rows in _chunks(resamples, 2 * count):
+    for rows in chunks(resamples, 2 * count):
         heads = generator.integers(2, size=(rows, count), dtype=np.int8)
         flipped.append((heads * 2.0 - 1.0) @ sums)
     return _share_as_far(np.concatenate(flipped), float(sums.sum()))
@@ -162,7 +163,7 @@ def _judge(
         words = f"no detectable difference (too few items: {independent}, at least {SMALLEST} are needed)"
         return Difference(mean, low, high, p, items, words, None)
     # With right and wrong, fewer than six changes, all one way, are never rare enough, however small the spread is.
-    detectable = max(_POWERED * float(drawn.std()), SMALLEST / independent if binary else 0.0)
+    detectable = max(POWERED * float(drawn.std()), SMALLEST / independent if binary else 0.0)
     if p < LEVEL and (low > 0 or high < 0):
         words = "better" if (mean > 0) == higher_is_better else "worse"
     else:

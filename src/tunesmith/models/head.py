@@ -39,6 +39,17 @@ def plain_label_logprobs(
     return torch.cat([checkpoint(part, h, y, use_reentrant=False) for h, y in pairs])
 
 
+@torch.no_grad()
+def label_scores(hidden: Tensor, labels: Tensor, head: nn.Module, shape: Callable[[Tensor], Tensor] | None) -> Tensor:
+    """(L, D), (L,) -> (L, 2): `label_logprobs`, and 1 where no token is more likely than the label."""
+    parts = []
+    for h, y in zip(hidden.split(CHUNK), labels.split(CHUNK), strict=True):
+        logits = (head(h) if shape is None else shape(head(h))).float()  # (l, V)
+        chosen, top = logits.gather(1, y[:, None])[:, 0], logits.amax(-1)
+        parts.append(torch.stack([chosen - logits.logsumexp(-1), (chosen >= top).float()], 1))
+    return torch.cat(parts)
+
+
 class FrozenHead(torch.autograd.Function):
     """`label_logprobs` when only the hidden states need a gradient."""
 

@@ -19,9 +19,9 @@ from tunesmith.core.batch import IGNORED, Example, TokenBatch, pack
 from tunesmith.core.errors import UserError
 from tunesmith.core.virtual import virtual_of
 from tunesmith.models.attention import Packing
-from tunesmith.models.head import label_logprobs
+from tunesmith.models.head import label_logprobs, label_scores
 from tunesmith.models.packed import CannotPack, packed_hidden, packed_rows
-from tunesmith.models.padded import padded_logprobs
+from tunesmith.models.padded import padded_logprobs, padded_scores
 from tunesmith.models.walk import serves, walk
 
 Way = Literal["walk", "packed", "padded"]
@@ -49,6 +49,14 @@ class CausalLM(nn.Module):
         labelled = (batch.labels != IGNORED).nonzero()[:, 0]
         hidden = self.hidden(batch, labelled)
         return label_logprobs(hidden, batch.labels[labelled], self.network.get_output_embeddings(), self.shape)
+
+    def scores(self, batch: TokenBatch) -> Tensor:
+        """-> (L, 2): the log-probability of every label, and 1 where no token is more likely. No gradient."""
+        if self.way == "padded":
+            return torch.stack(padded_scores(self.network, batch), 1)
+        labelled = (batch.labels != IGNORED).nonzero()[:, 0]
+        hidden = self.hidden(batch, labelled)
+        return label_scores(hidden, batch.labels[labelled], self.network.get_output_embeddings(), self.shape)
 
     def hidden(self, batch: TokenBatch, wanted: Tensor) -> Tensor:
         """-> (L, D), what the output head would read at the places `wanted` (L,) of the packed row."""

@@ -1,6 +1,6 @@
 """The plain way through any network: one example a row, padded on the right, full logits. Slow, and the yardstick.
 
-Shapes: B rows of S tokens, V vocabulary.
+Shapes: B rows of S tokens, L labelled ones, V vocabulary.
 """
 
 from typing import Any
@@ -12,7 +12,12 @@ from tunesmith.core.batch import IGNORED, TokenBatch
 
 
 def padded_logprobs(network: Any, batch: TokenBatch) -> Tensor:
-    """-> the log-probability of every label that is not IGNORED, in their order, float32."""
+    """-> (L,), the log-probability of every label that is not IGNORED, in their order, float32."""
+    return padded_scores(network, batch)[0]
+
+
+def padded_scores(network: Any, batch: TokenBatch) -> tuple[Tensor, Tensor]:
+    """-> (L,) as `padded_logprobs`, and (L,), 1 where no token is more likely than the label."""
     rows = _unfold(batch)
     longest = max(len(tokens) for tokens, _ in rows)
     device = batch.tokens.device
@@ -23,8 +28,9 @@ def padded_logprobs(network: Any, batch: TokenBatch) -> Tensor:
         tokens[i, : len(t)], labels[i, : len(y)], present[i, : len(t)] = t, y, 1
     logits = network(input_ids=tokens, attention_mask=present, use_cache=False).logits  # (B, S, V)
     labelled = labels != IGNORED
-    picked = logits[labelled].float()
-    return torch.log_softmax(picked, -1).gather(1, labels[labelled][:, None])[:, 0]
+    scores = torch.log_softmax(logits[labelled].float(), -1)  # (L, V)
+    chosen = scores.gather(1, labels[labelled][:, None])[:, 0]
+    return chosen, (chosen >= scores.detach().amax(-1)).float()
 
 
 def _unfold(batch: TokenBatch) -> list[tuple[Tensor, Tensor]]:

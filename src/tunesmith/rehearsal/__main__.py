@@ -25,6 +25,7 @@ from tunesmith.models.language import CausalLM
 from tunesmith.models.load import Place
 from tunesmith.opening import Opened, open_base, open_source
 from tunesmith.proof import Proof
+from tunesmith.rate_probe import ROWS, Size
 from tunesmith.recipe import Recipe, make_recipe
 from tunesmith.rehearsal.excerpt import Calendar, outline
 from tunesmith.rehearsal.measured import STAGES, Measured, forget_peak, free_memory, most_held, resident
@@ -114,7 +115,8 @@ def _played(opened: Opened, model: CausalLM, scratch: Path, clock: Clock) -> Mea
         steps=steps,
         tokens=run.tokens,
         tokens_per_pass=opened.tokens_per_pass,
-        seconds={
+        seconds=_probing(opened, trained.seconds / steps, validation)
+        | {
             "opening": taken["start"] + taken["data"] + taken["load"] + taken["attach"],
             "training": trained.seconds,
             "validation": validation * calendar.validations,
@@ -132,6 +134,14 @@ def _played(opened: Opened, model: CausalLM, scratch: Path, clock: Clock) -> Mea
         kept=calendar.kept,
         artifact=artifact,
     )
+
+
+def _probing(opened: Opened, step: float, validation: float) -> dict[str, float]:
+    """-> seconds of trying learning rates, where the recipe asks for that."""
+    if opened.recipe.train.learning_rate != "auto":
+        return {}
+    size, rows = Size.of(opened), len(opened.prepared.validation)
+    return {"probe": size.all_steps * step + (len(size.rates) + 1) * validation * min(1.0, ROWS / rows)}
 
 
 def _save_checkpoint(opened: Opened, optimizer: TimedOptimizer, model: CausalLM, scratch: Path) -> int:

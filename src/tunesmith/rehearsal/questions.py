@@ -32,7 +32,7 @@ def ask_a_little(opened: Opened, model: CausalLM) -> Asked:
     """The tuned model first, as a run does."""
     questions = Questions.of(opened.prepared, opened.base.tokenizer, opened.recipe.evaluate)
     model.eval()
-    asking = _Asking(opened, questions)
+    asking = Asking(opened, questions)
     tuned_answers = asking.answers(model, FEW)
     tuned = asking.scoring(model, SCORED)
     general = asking.general(model)
@@ -49,7 +49,9 @@ def ask_a_little(opened: Opened, model: CausalLM) -> Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asking:
+class Asking:
+    """Times some questions, and says how long all would take."""
+
     opened: Opened
     questions: Questions
 
@@ -126,5 +128,5 @@ def _compare(questions: Questions) -> None:
             side.append(Outcome(row, nll, 1, predicted, gold, answer, reference))
     compare(*sides, labels)
     if questions.general:
-        numbers = [(float(len(text)), len(text)) for text in questions.general]
-        compare_general(numbers, [(nll + 1, tokens) for nll, tokens in numbers])
+        numbers = [(float(len(text)), len(text), 0) for text in questions.general]
+        compare_general(numbers, [(nll + 1, tokens, 1) for nll, tokens, _ in numbers])

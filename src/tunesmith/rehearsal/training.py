@@ -54,12 +54,11 @@ class Rehearsed:
 def train_a_little(opened: Opened, model: CausalLM, optimizer: TimedOptimizer, run: Outline) -> Rehearsed:
     """A tiny pass first: the moments of AdamW must be there when the largest come. Then typical steps."""
     config = opened.recipe.train
-    assert config.learning_rate is not None
     stepper = Stepper(model, opened.recipe.objective, optimizer, World(opened.device), clip=config.clip)
     stream = token_stream(
         opened.prepared.train, seed=config.seed, batch_size=config.batch_size, tokens_per_pass=opened.tokens_per_pass
     )
-    rate = SMALL * config.learning_rate
+    rate = SMALL * (config.rate if config.learning_rate != "auto" else opened.recipe.method.learning_rate)
     model.train()
 
     stepper.step([tiny_pass(opened)], rate)

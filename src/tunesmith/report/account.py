@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.report.answer import number
+from tunesmith.report.document import Chosen
 from tunesmith.report.evidence import missing
 from tunesmith.report.folder import RunFiles
 from tunesmith.report.markup import Html, element, flattened, joined, listing, pairs, paragraph, shown, table
@@ -32,7 +33,23 @@ def asked(files: RunFiles) -> Html:
         parts.append(element("h3", "Chosen for you"))
         rows = [(key, shown(one.value), one.reason) for key, one in chosen.items()]
         parts.append(table(["Key", "Value", "Why"], rows, kind="chosen"))
+    for key, one in chosen.items():
+        if one.tried:
+            parts += [element("h3", f"What was tried for {key}"), tried(one)]
     return joined(parts)
+
+
+def tried(choice: Chosen) -> Html:
+    """Each learning rate that was tried, with what it gave."""
+    rows = [
+        (
+            "before training" if one.rate == 0 else f"{one.rate:g}",
+            "not a number" if one.loss is None else f"{one.loss:.4g}",
+            "chosen" if one.rate == choice.value else "",
+        )
+        for one in choice.tried or []
+    ]
+    return table(["Learning rate", "Validation loss", ""], rows, numbers=(1,), kind="tried")
 
 
 def _settings(key: str, value: Any, chosen: Container[str]) -> Html:

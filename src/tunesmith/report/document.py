@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from tunesmith.core.files import write_json
 
@@ -74,11 +74,25 @@ class Artifact(Part):
     """Whether `tunesmith merge` can make a plain model of it."""
 
 
+class Tried(Part):
+    rate: float
+    """0: before any training."""
+    loss: float | None
+    """On validation rows, nats per token; null when the trial ended in not-a-number."""
+
+
 class Chosen(Part):
     """A value that the recipe left open."""
 
     value: Any
     reason: str
+    tried: list[Tried] | None = None
+    """Of a learning rate that was found by trial: what each one gave. Absent elsewhere."""
+
+    @model_serializer(mode="wrap")
+    def _only_what_was_tried(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        return written if self.tried is not None else {k: v for k, v in written.items() if k != "tried"}
 
 
 class RunResult(Part):

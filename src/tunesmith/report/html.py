@@ -1,6 +1,7 @@
 """`report.html`: a run as one file that needs no network and no script."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from tunesmith.core.files import write_text
@@ -12,7 +13,7 @@ from tunesmith.report.numbers import duration, metric, share, size
 from tunesmith.report.style import STYLE
 
 NAME = "report.html"
-_UNITS = re.compile(r"(?<=\d) (?=(?:%|[kMGT]?B|s|min|h)\b|%)")  # a number and its unit stay on one line
+_UNITS = re.compile(r"(?<=\d) (?=(?:%|[kMGT]?B|s|min|h)\b|%)")
 # The page may load nothing at all: a text that slipped through as markup could not do so either.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
@@ -30,6 +31,11 @@ def write_report(folder: Path) -> Path:
 def page(files: RunFiles, folder: Path) -> str:
     """-> the whole document. `folder` is named in the commands."""
     title = _title(files)
+    return document(title, [_header(files, title), *_sections(files, folder), _footer(files)])
+
+
+def document(title: str, parts: Sequence[object], kind: str | None = None) -> str:
+    """-> a page that loads nothing: one file, no script. `kind`: a class of the style sheet."""
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -39,7 +45,7 @@ def page(files: RunFiles, folder: Path) -> str:
         element("title", f"{title} \u2013 tunesmith"),
         element("style", Html(STYLE)),
     )
-    body = element("body", element("main", _header(files, title), *_sections(files, folder), _footer(files)))
+    body = element("body", element("main", *parts, class_=kind))
     return "<!doctype html>\n" + element("html", head, body, lang="en") + "\n"
 
 
@@ -72,7 +78,7 @@ def _header(files: RunFiles, title: str) -> Html:
         "header",
         element("p", f"tunesmith report of the run {files.name}", pill, class_="kind"),
         element("h1", title),
-        element("p", _unbroken(answer(files)), class_="answer"),
+        element("p", unbroken(answer(files)), class_="answer"),
         _figures(files),
     )
 
@@ -109,12 +115,13 @@ def _artifact(files: RunFiles) -> str:
     return f"{size(artifact.bytes)} on disk{part}"
 
 
-def _unbroken(text: str) -> str:
+def unbroken(text: str) -> str:
+    """A number and its unit stay on one line."""
     return _UNITS.sub("\u00a0", text)
 
 
 def _tile(label: str, value: str, note: str) -> Html:
-    return element("div", element("dt", label), element("dd", value, element("small", _unbroken(note))))
+    return element("div", element("dt", label), element("dd", value, element("small", unbroken(note))))
 
 
 def _sections(files: RunFiles, folder: Path) -> list[Html]:

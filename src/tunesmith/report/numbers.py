@@ -94,6 +94,9 @@ METRICS = {
     "perplexity": Metric("Perplexity", "the exponential of the loss: among how many tokens it hesitates"),
     "general_loss": Metric("Loss, general text", "surprise at text that is not the task's, nats per token"),
     "general_perplexity": Metric("Perplexity, general text", "how hard it finds text that is not the task's"),
+    "general_accuracy": Metric(
+        "Next word right, general text", "share of its tokens that were the most likely ones", True, True, 1
+    ),
 }
 
 

@@ -90,6 +90,21 @@ polyline { fill: none; stroke-linejoin: round; stroke-linecap: round; }
 .rail { stroke: var(--line); stroke-width: 2; stroke-linecap: round; } .may { fill: var(--may); }
 .way { stroke: var(--tuned); stroke-width: 1.5; } .is { fill: var(--tuned); stroke: var(--paper); stroke-width: 1.5; }
 .was { fill: var(--paper); stroke: var(--base); stroke-width: 2; }
+main.comparison { max-width: 1120px; }
+.methods { min-width: 960px; font-size: 14.5px; } .methods td, .methods th { padding-right: 14px; }
+.methods tbody th { font-weight: 600; white-space: nowrap; } .methods thead small { color: var(--faint); }
+.methods td small, .methods tbody th small { white-space: nowrap; }
+.methods .refused td { text-align: left; color: var(--soft); } .methods .refused small { white-space: normal; }
+.methods .chosen-row { background: var(--wash); } .pick { margin-left: 8px; padding: 0 8px; border-radius: 99px;
+  border: 1px solid var(--good); color: var(--good); font-size: 11.5px; font-weight: 550; }
+svg.trade { width: 100%; height: auto; } .front { stroke: var(--tuned); stroke-width: 1.2; opacity: .45; }
+.reach { stroke: var(--faint); stroke-width: 1.2; opacity: .55; } .level { stroke: var(--base); stroke-dasharray: 2 5; }
+.best-dot { fill: var(--tuned); stroke: var(--paper); stroke-width: 1.5; }
+.beaten-dot { fill: var(--paper); stroke: var(--base); stroke-width: 2; }
+.level-name { fill: var(--soft); font-size: 12px; } .dot-name { fill: var(--soft); font-size: 13px;
+  paint-order: stroke; stroke: var(--paper); stroke-width: 4px; }
+.trade .best-name { fill: var(--ink); font-size: 13px; } .doubts { padding-left: 1.2em; max-width: 46em; }
+.doubts li { margin-bottom: 6px; }
 .halves { display: grid; grid-template-columns: repeat(auto-fit, minmax(340px, 1fr)); gap: 8px 48px; }
 .half { min-width: 0; } .half h3 { margin-top: 0; }
 .confusion th, .confusion td { padding: 8px 12px; border: 0; }

@@ -1,14 +1,24 @@
 """The recipe's `train` section: how long, how fast, and what is kept."""
 
+from contextlib import suppress
 from math import ceil
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from tunesmith.core.config import Config
 
 OptimizerKind = Literal["adamw", "adamw8bit", "paged_adamw8bit"]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _rate(value: Any) -> Any:
+    if value is None or value == "auto":
+        return value
+    with suppress(TypeError, ValueError):
+        if 0 < (rate := float(value)) <= 10:
+            return rate
+    raise ValueError(f"must be a number above 0 and at most 10, or auto, not {value!r}")
 
 
 class Train(Config):
@@ -23,8 +33,9 @@ class Train(Config):
     batch_size: int = Field(default=8, ge=1, le=1_000_000)
     """Examples that make one step. How they are cut into passes is chosen so that they fit the memory."""
 
-    learning_rate: float | None = Field(default=None, gt=0, le=10)
-    """The highest rate of the schedule. None: the method's own default."""
+    learning_rate: Annotated[float | Literal["auto"] | None, BeforeValidator(_rate)] = None
+    """The highest rate of the schedule. None: the method's own default. auto: the best of a few around that, each
+    tried for a few steps on validation rows; what was tried is in the report."""
 
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """How the rate falls after the warm-up: to zero along half a cosine, to zero along a line, or not at all."""
@@ -83,6 +94,12 @@ class Train(Config):
         if self.patience is not None and self.max_steps is not None and (self.evaluate_every or 1) > self.max_steps:
             raise ValueError("patience needs validations: evaluate_every is larger than max_steps")
         return self
+
+    @property
+    def rate(self) -> float:
+        """The learning rate, once nothing is left open."""
+        assert isinstance(self.learning_rate, float), "the caller puts a number in its place"
+        return self.learning_rate
 
     def steps(self, per_epoch: int) -> int:
         """-> how many steps the run has, when an epoch has `per_epoch`."""

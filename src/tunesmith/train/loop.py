@@ -58,7 +58,6 @@ def fit(  # noqa: PLR0913 - all parts of a run meet here, and nowhere else
     Raises NotFinite or another RunFailed with the step and the last good checkpoint, and UserError when the folder
     belongs to another run, is full or cannot be written.
     """
-    assert config.learning_rate is not None, "the caller puts the method's own rate in its place"
     assert world.size == 1, "checkpoints are of one process"
     if config.patience is not None and evaluate is None:
         raise UserError("train.patience: there is no validation to wait for; give validation rows or remove the key")
@@ -155,8 +154,7 @@ class _Course:
         started = time.perf_counter()
         self.stepper.model.train()
         passes = stream(step)
-        assert config.learning_rate is not None
-        rate = config.learning_rate * factor(step, self.steps, kind=config.schedule, warmup=config.warmup)
+        rate = config.rate * factor(step, self.steps, kind=config.schedule, warmup=config.warmup)
         limit = self.stepper.limit
         try:
             means = self.stepper.step(passes, rate)

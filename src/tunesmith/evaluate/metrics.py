@@ -1,0 +1,59 @@
+"""The metrics of a comparison: what each needs to know of an item, and how items become a number."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tunesmith.evaluate import text
+from tunesmith.evaluate.before_after import loss, perplexity
+from tunesmith.evaluate.items import Measured
+from tunesmith.evaluate.statistics import Measure
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    rows: Callable[[Measured], np.ndarray]  # (N, C)
+    measure: Measure
+    higher_is_better: bool
+    share: bool  # of items, 0 to 1
+
+
+def _right(found: Measured) -> np.ndarray:
+    return np.array([[o.predicted == o.gold] for o in found.outcomes], float)
+
+
+def _exact(found: Measured) -> np.ndarray:
+    written = [o for o in found.outcomes if o.answer is not None]
+    return np.array([text.exact_match([o.answer or "" for o in written], [o.reference for o in written])], float).T
+
+
+def _likelihood(found: Measured) -> np.ndarray:
+    return np.array([(o.nll, o.tokens) for o in found.outcomes], float)
+
+
+def _general(found: Measured) -> np.ndarray:
+    return np.array([(nll, tokens) for nll, tokens, _ in found.general], float)
+
+
+def _general_right(found: Measured) -> np.ndarray:
+    return np.array([(right, tokens) for _, tokens, right in found.general], float)
+
+
+def _mean(rows: np.ndarray) -> np.ndarray:
+    """(R, N, 1) -> (R,)."""
+    return rows[..., 0].mean(-1)
+
+
+METRICS = {
+    "accuracy": Metric(_right, _mean, True, True),
+    "exact_match": Metric(_exact, _mean, True, True),
+    "perplexity": Metric(_likelihood, perplexity, False, False),
+    "general_perplexity": Metric(_general, perplexity, False, False),
+    "general_accuracy": Metric(_general_right, loss, True, False),  # right tokens over tokens, a loss by its form
+}
+
+
+def of_task(labelled: bool, scored: bool) -> str:
+    """-> the metric of the quality: of labels, of written answers where they are scored, or of the likelihood."""
+    return "accuracy" if labelled else "exact_match" if scored else "perplexity"
