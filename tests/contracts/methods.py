@@ -16,7 +16,7 @@ from tunesmith.models.language import CausalLM
 NAMES = [
     name
     for name, preset in PRESETS.items()
-    if set(preset) == {"method"} and preset["method"]["kind"] in METHODS and name != "last-layers"
+    if set(preset) == {"method"} and preset["method"]["kind"] in METHODS
 ]
 """What is a method and nothing else: `qlora` is a base as well."""
 
