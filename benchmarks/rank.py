@@ -2,8 +2,8 @@
 
 python benchmarks/rank.py [--ranks 1,4,16,64] [--facts 64] [--steps 60] [--rates 1e-3,3e-3,1e-2]
 
-Each rank gets the best of the same rates: what is left is what its width can hold. Two numbers are told: the loss after the
-last step in nats a token (a digit that is guessed costs 2.3), and the share of digits that are right.
+Each rank gets the best of the same rates: what is left is what its width can hold. Two numbers are told: the loss after
+training in nats a digit (one that is guessed costs 2.3), and the share of digits that are right.
 """
 
 import argparse
