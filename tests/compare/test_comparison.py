@@ -167,7 +167,7 @@ def test_signals_end_it_cleanly_and_it_says_how_to_go_on(values: dict[str, Any],
         if line.startswith("training "):
             process.send_signal(signal.SIGINT)
             break
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=200)
     assert process.returncode == 3 and out == ""
     assert err.splitlines()[-1].startswith("tunesmith: stopped; to go on: tunesmith compare --base")
     result = json.loads((tmp_path / "compared/runs/lora/seed-0/result.json").read_text())

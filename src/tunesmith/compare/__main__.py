@@ -47,7 +47,8 @@ def base(asked: dict[str, Any]) -> dict[str, Any]:
     questions, opening = Questions.of(prepared, opened.base.tokenizer, recipe.evaluate), _since_start()
     asking = Asking(opened, questions)
     if (seconds := asked.get("seconds")) is not None:
-        kept = _affordable(len(questions.items), asking.scoring(model, 1) + asking.answers(model, None), seconds)
+        each = asking.scoring(model, 1) + asking.answers(model, None)
+        kept = _affordable(len(questions.items), each, seconds - asking.general(model))
         config = recipe.evaluate.model_copy(update={"items": kept})
         questions = Questions.of(prepared, opened.base.tokenizer, config)
     begin = time.perf_counter()

@@ -12,8 +12,8 @@ VALIDATIONS = 4  # in a run; one, at its end, where steps are cut: what is short
 ROOM = 0.9  # of the time is given out: estimates are estimates
 WRITTEN = 2e8  # bytes of a checkpoint that are written, hashed and forced to the disk in a second
 MOMENTS = 12  # bytes of a checkpoint for each number that trains: itself and two moments in float32
-PROBING = 0.25  # of the time is for trying rates
-SCORING = 0.25  # of the time is for the test part, of the base and of every run
+PROBING = 0.2  # of the time is for trying rates
+SCORING = 0.2  # of the time is for the test part and the general text, of the base and of every run
 
 
 @dataclass(frozen=True, slots=True)
