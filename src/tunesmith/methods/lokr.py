@@ -83,7 +83,7 @@ class KroneckerProduct(torch.autograd.Function):
         w, a, b = (None if t is None else t.to(x.dtype) for t in (first, up, down))
         assert w is not None
         assert a is not None
-        rows = flat.view(-1, flat.shape[1] // w.shape[1])  # (N I1, I2)
+        rows = flat.reshape(-1, flat.shape[1] // w.shape[1])  # (N I1, I2)
         inner = rows if b is None else rows @ b.T  # (N I1, M)
         mixed = _mixed(inner, w)  # (N O1, M)
         y.view(-1, a.shape[0]).addmm_(mixed, a.T, alpha=scale)
@@ -95,10 +95,10 @@ class KroneckerProduct(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         flat, inner, mixed, w, a, b = ctx.saved_tensors
         dy = grads[0].reshape(-1, grads[0].shape[-1])  # (N, O)
-        parts = dy.view(-1, a.shape[0])  # (N O1, O2)
+        parts = dy.reshape(-1, a.shape[0])  # (N O1, O2)
         d_mixed = (parts @ a).mul_(ctx.scale)  # (N O1, M)
         d_inner = _mixed(d_mixed, w.T)  # (N I1, M)
-        rows = flat.view(d_inner.shape[0], -1)  # (N I1, I2)
+        rows = flat.reshape(d_inner.shape[0], -1)  # (N I1, I2)
         dx = None
         if ctx.needs_input_grad[0]:
             dx = dy @ weight_of(ctx.base, dy.dtype)
