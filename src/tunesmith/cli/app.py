@@ -24,6 +24,8 @@ COMMANDS = (
     "bases",
 )
 """Each is a function of its name in a module of its name."""
+GROUPS = ("adapters",)
+"""Each is a module of its name with a table of commands."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich")
 
@@ -64,3 +66,9 @@ def _passing(command: Callable[..., None]) -> Callable[..., None]:
 
 for _name in COMMANDS:
     app.command(_name)(_passing(getattr(import_module(f"tunesmith.cli.{_name}"), _name)))
+for _name in GROUPS:
+    _module = import_module(f"tunesmith.cli.{_name}")
+    _group = typer.Typer(no_args_is_help=True, help=_module.HELP, rich_markup_mode="rich")
+    for _own, _command in _module.COMMANDS.items():
+        _group.command(_own)(_passing(_command))
+    app.add_typer(_group, name=_name)

@@ -55,9 +55,9 @@ def _interrupted(error: BaseException, words: Sequence[str]) -> int:
 
 
 def _help(words: Sequence[str]) -> str:
-    from tunesmith.cli.app import COMMANDS
+    from tunesmith.cli.app import COMMANDS, GROUPS
 
-    command = next((word for word in words if word in COMMANDS), None)
+    command = next((word for word in words if word in (*COMMANDS, *GROUPS)), None)
     return f"tunesmith {command} --help" if command else "tunesmith --help"
 
 

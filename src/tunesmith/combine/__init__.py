@@ -1,8 +1,10 @@
 """Adapters as files: list them, look into them, combine several into one, compare two, draw one from a tuned model.
 
-    from tunesmith.combine import combine, compare, extract, listed, read
+    from tunesmith.combine import Way, combine, compare, listed, read
 
-Everything but `extract` works on the files alone: no base is opened.
+    combine([Path("a"), Path("b")], Path("both"), Way("ties", weights=(1, 0.5), density=0.4))
+
+All of it works on the files alone, no base is opened; but for `combine.extract`, which compares two models.
 """
 
 from tunesmith.combine.compare import Comparison, compare
