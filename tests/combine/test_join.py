@@ -16,6 +16,7 @@ from tests.test_shelf import made
 from tunesmith.combine import HOW, Way, combine, read
 from tunesmith.combine.way import THIN, seed_of
 from tunesmith.core.errors import UserError
+from tunesmith.methods.ia3 import IA3
 from tunesmith.methods.lora import LoRA
 from tunesmith.methods.prefix import Prefix
 
@@ -73,6 +74,22 @@ def test_every_way_gives_what_peft_gives(
     assert (combined.lost is not None) == how.endswith("svd")
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_ia3_adds_up_as_in_peft(family: str, tmp_path: Path) -> None:
+    ends = {"llama": ("k_proj", "v_proj", "down_proj"), "gpt2": ("attn.c_attn", "c_fc", "mlp.c_proj")}[family]
+    methods = [IA3(targets=ends[:2], feedforward=ends[2:]), IA3(targets=ends[:1], feedforward=ends[2:])]
+    folders = [made(family, tmp_path / str(i), method, seed=i) for i, method in enumerate(methods)]
+    network: Any = peft.PeftModel.from_pretrained(tiny(family), folders[0], adapter_name="0")
+    network.load_adapter(folders[1], adapter_name="1")
+    network.add_weighted_adapter(["0", "1"], [0.7, -1.2], "joined")
+    network.set_adapter("joined")
+    combine(folders, tmp_path / "joined", Way("linear", (0.7, -1.2)))
+    assert far(logits(read_by_us(family, tmp_path / "joined")), logits(network.eval())) < 1e-5
+    assert far(logits(read_by_peft(family, tmp_path / "joined")), logits(network)) < 1e-5
+    with pytest.raises(UserError, match="is ia3, whose vectors combine by linear alone"):
+        combine(folders, tmp_path / "other", Way("cat", (1.0, 1.0)))
+
+
 @pytest.mark.parametrize("how", ["cat", "svd"])
 def test_exact_ways_are_the_sum_of_the_updates_however_they_are_scaled(how: str, tmp_path: Path) -> None:
     methods = (
@@ -127,7 +144,7 @@ def test_what_does_not_go_together_is_refused_in_one_line_and_nothing_is_written
     prefix = made("llama", tmp_path / "prefix", Prefix(tokens=2))
     cases: list[tuple[list[Path], dict[str, Any], str]] = [
         ([lora, prefix], {}, "is prefix_tuning, .* is lora; kinds do not combine"),
-        ([prefix, prefix], {}, "is prefix_tuning; only lora can be combined"),
+        ([prefix, prefix], {}, "is prefix_tuning; only lora and ia3 can be combined"),
         ([lora, other], {}, "trained on another base than"),
         ([lora, made("gemma", tmp_path / "g", LoRA(rank=2))], {}, "different shapes; .* different bases"),
         (

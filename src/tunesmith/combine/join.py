@@ -4,7 +4,7 @@ Of factors (linear, ties, ...): A = f(sign(w s) |w s|^1/2 A_i), B = f(|w s|^1/2 
 cat:                            A = [w s A_i], B = [B_i]                                 the ranks add up
 Of whole updates (svd, ..._svd): the best rank-R part of f(s B_i A_i)
 
-A layer that only some of them have is combined from those. https://github.com/huggingface/peft
+Of IA3: l = sum_i w_i l_i. A layer that only some of them have is combined from those. https://github.com/huggingface/peft
 
 Shapes: I inputs, O outputs, R rank.
 """
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from tunesmith.combine.read import Factors, Parts, best_of_rank, read
 from tunesmith.combine.way import Way, refuse_odd, refuse_shapes, refuse_strangers
+from tunesmith.core.errors import UserError
 from tunesmith.export.adapter import write_adapter
 from tunesmith.export.folder import refuse_taken
 
@@ -43,28 +44,62 @@ def combine(folders: Sequence[Path], output: Path, way: Way) -> Combined:
     refuse_taken(output)
     refuse_odd(way, len(folders))
     adapters = [read(folder) for folder in folders]
-    refuse_strangers(adapters)
+    refuse_strangers(adapters, way)
+    lost = None
+    if adapters[0].kind == "ia3":
+        tensors, keys = summed(adapters, way), union_of(adapters)
+    else:
+        joined, lost = _layer_by_layer(adapters, way)
+        keys, tensors = described(joined, adapters), {}
+        for layer, factors in joined.items():
+            tensors[layer + factors.ends[0]], tensors[layer + factors.ends[1]] = factors.down, factors.up
+    known = next((a.fingerprint for a in adapters if a.fingerprint), None)
+    base = next((a.base for a in adapters if a.base), "")
+    write_adapter(output, tensors, keys, base_name=base, base_fingerprint=known, made=_told(adapters, way))
+    return Combined(read(output), lost)
+
+
+def summed(adapters: Sequence[Parts], way: Way) -> dict[str, Tensor]:
+    """-> of IA3: the weighted sum of the vectors, of those that have one for a layer."""
+    total: dict[str, Tensor] = {}
+    for adapter, weight in zip(adapters, way.weights, strict=True):
+        for name, vector in adapter.tensors.items():
+            total[name] = total.get(name, torch.zeros(())) + weight * vector.float()
+    return total
+
+
+def union_of(adapters: Sequence[Parts]) -> dict[str, Any]:
+    """-> the configuration of the first with the layers of all."""
+    keys = dict(adapters[0].described)
+    for key in ("target_modules", "feedforward_modules"):
+        values = [adapter.described.get(key) for adapter in adapters]
+        if all(isinstance(value, list) for value in values):
+            keys[key] = sorted({name for value in values for name in value or []})
+        elif any(value != values[0] for value in values):
+            raise UserError(f"{adapters[0].folder}: `{key}` is a pattern that the others do not have; list the names")
+    return keys
+
+
+def _layer_by_layer(adapters: Sequence[Parts], way: Way) -> tuple[dict[str, Factors], float | None]:
+    """-> the updates of LoRA, and the share of them that lies beyond the rank."""
     joined: dict[str, Factors] = {}
     total = beyond = 0.0
-    for layer in _layers(adapters):
+    for layer in dict.fromkeys(layer for adapter in adapters for layer in adapter.factors):
         own = [(a.factors[layer], w) for a, w in zip(adapters, way.weights, strict=True) if layer in a.factors]
         refuse_shapes(layer, [factors for factors, _ in own], way)
         joined[layer], values = join(layer, own, way)
         total += float(values.square().sum())
         beyond += float(values[joined[layer].rank :].square().sum())
-    tensors = {}
-    for layer, factors in joined.items():
-        tensors[layer + factors.ends[0]], tensors[layer + factors.ends[1]] = factors.down, factors.up
-    made = {
+    return joined, math.sqrt(beyond / total) if way.cuts and total else None
+
+
+def _told(adapters: Sequence[Parts], way: Way) -> dict[str, Any]:
+    return {
         "combined": [{"id": a.id, "weight": w} for a, w in zip(adapters, way.weights, strict=True)],
         "how": way.how,
         "density": way.density,
         "seed": way.seed if "dare" in way.how else None,
     }
-    known = next((a.fingerprint for a in adapters if a.fingerprint), None)
-    base = next((a.base for a in adapters if a.base), "")
-    write_adapter(output, tensors, described(joined, adapters), base_name=base, base_fingerprint=known, made=made)
-    return Combined(read(output), math.sqrt(beyond / total) if way.cuts and total else None)
 
 
 def join(layer: str, own: Weighted, way: Way) -> tuple[Factors, Tensor]:
@@ -127,7 +162,3 @@ def _targets(joined: dict[str, Factors], adapters: Sequence[Parts]) -> list[str]
     if narrowed or not all(isinstance(names, list) for names in wanted):
         return sorted(joined)
     return sorted({name for names in wanted for name in names or []})
-
-
-def _layers(adapters: Sequence[Parts]) -> list[str]:
-    return list(dict.fromkeys(layer for adapter in adapters for layer in adapter.factors))

@@ -61,7 +61,7 @@ def refuse_odd(way: Way, count: int) -> None:
         raise UserError(f"rank: must be from 1 to 4096, not {way.rank}")
 
 
-def refuse_strangers(adapters: Sequence[Parts]) -> None:
+def refuse_strangers(adapters: Sequence[Parts], way: Way) -> None:
     """UserError for adapters of different kinds or bases, and for kinds that have no combination."""
     first = adapters[0]
     for other in adapters[1:]:
@@ -72,12 +72,14 @@ def refuse_strangers(adapters: Sequence[Parts]) -> None:
         if other.fingerprint != known[0].fingerprint:
             raise UserError(f"{other.folder}: was trained on another base than {known[0].folder}; they do not combine")
     for one in adapters:
-        _refuse_kind(one)
+        _refuse_kind(one, way)
 
 
-def _refuse_kind(one: Parts) -> None:
-    if one.kind != "lora":
-        raise UserError(f"{one.folder}: is {one.kind}; only lora can be combined")
+def _refuse_kind(one: Parts, way: Way) -> None:
+    if one.kind == "ia3" and way.how != "linear":
+        raise UserError(f"{one.folder}: is ia3, whose vectors combine by linear alone; choose that")
+    if one.kind not in ("lora", "ia3"):
+        raise UserError(f"{one.folder}: is {one.kind}; only lora and ia3 can be combined")
     if one.described.get("use_dora"):
         raise UserError(f"{one.folder}: is DoRA, whose lengths of rows do not add up; merge or stack it instead")
     if one.stacked:

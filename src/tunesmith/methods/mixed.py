@@ -6,8 +6,8 @@ tokens stand before the rows that have some; the places before the others are ma
 Shapes: B rows of the batch; N = B * n rows of an input, for experts read all tokens of the batch as one list.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -18,12 +18,12 @@ from tunesmith.core.virtual import VirtualTokens
 from tunesmith.methods.layer import Layer
 
 
-@dataclass
 class Batch:
-    """What the mixed modules of a network must know of the batch that passes: how many rows it has."""
+    """What the mixed modules of a network must know of the batch that passes: which of its rows they see."""
 
-    rows: int
-    passing: bool = False  # a module that is called from elsewhere cannot know what its rows are
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self.here: Tensor | None = None  # their numbers; None outside of the network, where nobody knows them
 
     def begin(self, network: nn.Module, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> None:
         """A hook before the network."""
@@ -31,41 +31,55 @@ class Batch:
         assert isinstance(read, Tensor)
         if len(read) != self.rows:
             raise UserError(f"rows: the batch has {len(read)}, and adapters were given for {self.rows}")
-        self.passing = True
+        self.here = torch.arange(self.rows)
 
     def end(self, network: nn.Module, inputs: tuple[Any, ...], result: Any) -> None:
         """A hook after it, whatever happened."""
-        self.passing = False
+        self.here = None
+
+    @contextmanager
+    def some(self, rows: Tensor) -> Iterator[None]:
+        """Inside the block only these rows pass: a mixed module may hold others."""
+        before, self.here = self.here, rows
+        yield
+        self.here = before
 
 
 class Mixed(Layer):
-    """`ways`: for each row of the batch, the place in `modules` of the one that serves it."""
+    """`ways`: for each row of the batch, the place in `modules` of the one that serves it; they may hold mixed ones."""
 
     def __init__(self, base: nn.Module, modules: Sequence[nn.Module], ways: Sequence[int], batch: Batch) -> None:
         super().__init__(base)
-        self.modules_ = nn.ModuleList(modules)
+        self.served = nn.ModuleList(modules)
         self.ways = torch.tensor(ways)
         self.batch = batch
 
-    def __getattr__(self, name: str) -> Any:
-        """Whatever is asked of it besides a call, its base answers: the weight of an embedding, for example."""
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(super().__getattr__("base"), name)
+    @property
+    def weight(self) -> Tensor:
+        """Of an embedding or a head, whose device and precision others ask for."""
+        return self._base.weight
+
+    @property
+    def num_embeddings(self) -> int:
+        return self._base.num_embeddings
+
+    @property
+    def _base(self) -> Any:
+        return self.base
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
         if not self.active:
             return self.base(*inputs, **named)
-        assert self.batch.passing, "a mixed batch goes through the network itself: rows side by side, padded"
-        count = len(inputs[0])  # N
-        assert count % self.batch.rows == 0
-        each = torch.arange(count).view(self.batch.rows, -1)  # (B, n)
+        here = self.batch.here
+        assert here is not None, "a mixed batch goes through the network itself: rows side by side, padded"
+        count, ways = len(inputs[0]), self.ways[here]
+        each = torch.arange(count).view(len(here), -1)  # (B, n)
         results: list[tuple[Tensor, Any]] = []
-        for way, module in enumerate(self.modules_):
-            places = each[self.ways == way].flatten().to(inputs[0].device)
+        for way in ways.unique().tolist():
+            places = each[ways == way].flatten().to(inputs[0].device)
             own = {key: _some(value, places, count) for key, value in named.items()}
-            results.append((places, module(*(_some(value, places, count) for value in inputs), **own)))
+            with self.batch.some(here[ways == way]):
+                results.append((places, self.served[way](*(_some(value, places, count) for value in inputs), **own)))
         return _together(results, count)
 
 
