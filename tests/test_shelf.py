@@ -1,5 +1,8 @@
 """Many adapters over one base: what each gives alone, mixed and stacked, and a base that stays as it was."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -326,3 +329,12 @@ def test_the_base_is_never_copied(tmp_path: Path) -> None:
         assert foreign() == 0
     with shelf.rows([*ids, None]):
         assert foreign() == 0
+
+
+@pytest.mark.slow
+def test_64_adapters_of_a_real_base_hold_their_files_and_ten_percent() -> None:
+    script = Path(__file__).parents[1] / "benchmarks" / "shelf.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert found["adapters"] == 64 and found["base_equal"]
+    assert 0.9 < found["grown_share"] <= 1.1
