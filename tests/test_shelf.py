@@ -1,5 +1,9 @@
 """Many adapters over one base: what each gives alone, mixed and stacked, and a base that stays as it was."""
 
+import json
+import subprocess
+import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +18,14 @@ from tests.contracts.methods import NAMES, attached
 from tests.export.oracle import HASH, far, logits, read_by_us
 from tests.families import FAMILIES, VOCABULARY, tiny
 from tunesmith.core.errors import UserError
+from tunesmith.core.layers import QUANTIZATIONS, Quantization
 from tunesmith.export.adapter import write_adapter
 from tunesmith.methods.lora import LoRA
 from tunesmith.methods.method import MethodConfig
 from tunesmith.methods.prefix import Prefix
 from tunesmith.methods.prompt import Prompt, PTuning
 from tunesmith.models.generate import Sampling, generate
+from tunesmith.models.quantized import quantize
 from tunesmith.proof import frozen_digest
 from tunesmith.shelf import Shelf
 
@@ -260,7 +266,7 @@ def test_another_base_is_refused_or_insisted_on(tmp_path: Path) -> None:
         shelf.load(folder)
     with pytest.warns(UserWarning, match="trained on another base"):
         known = shelf.load(folder, insist=True)
-    assert shelf.adapters[known].of_other_base
+    assert len(shelf.adapters[known].notes) == 1
     for family, message in (("gpt2", "matches no layer of this base"), ("gemma", "was made for another base")):
         network = tiny(family)
         before = tree(network)
@@ -268,6 +274,32 @@ def test_another_base_is_refused_or_insisted_on(tmp_path: Path) -> None:
             Shelf(network, "1" * 64).load(folder, insist=True)
         assert "\n" not in str(caught.value)
         assert tree(network) == before
+
+
+@pytest.mark.parametrize("kind", QUANTIZATIONS)
+def test_over_a_packed_base(kind: Quantization, tmp_path: Path) -> None:
+    network = tiny("llama")
+    quantize(network, kind)
+    shelf = Shelf(network.requires_grad_(False), HASH, kind)
+    base = logits(network)
+    with pytest.warns(UserWarning, match=f"over its base in its own precision, and used over one in {kind}"):
+        known = shelf.load(made("llama", tmp_path / "a", LoRA(rank=2)))
+    dora = made("llama", tmp_path / "b", LoRA(rank=2, magnitude=True))
+    facts = json.loads((dora / "tunesmith.json").read_text())
+    facts["base"]["quantize"] = kind
+    (dora / "tunesmith.json").write_text(json.dumps(facts))
+    with warnings.catch_warnings(action="error"):
+        wanted: list[Any] = [known, None, shelf.load(dora)]
+    given = batch(3)
+    with shelf.rows(wanted):
+        mixed = said(network, given)
+    for row, one in enumerate(wanted):
+        with shelf.only(*filter(None, [one])):
+            assert far(mixed[row_of(given, row)], said(network, given)[row_of(given, row)]) < EXACT
+    shelf.use(known)
+    assert far(logits(network), base) > 1e-3
+    shelf.off()
+    assert torch.equal(logits(network), base)
 
 
 def break_(folder: Path, how: str) -> None:
@@ -326,3 +358,12 @@ def test_the_base_is_never_copied(tmp_path: Path) -> None:
         assert foreign() == 0
     with shelf.rows([*ids, None]):
         assert foreign() == 0
+
+
+@pytest.mark.slow
+def test_64_adapters_of_a_real_base_hold_their_files_and_ten_percent() -> None:
+    script = Path(__file__).parents[1] / "benchmarks" / "shelf.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert found["adapters"] == 64 and found["base_equal"]
+    assert 0.9 < found["grown_share"] <= 1.1

@@ -268,7 +268,7 @@ def _whole(
     network = base.network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
     asking = data.model_copy(update={"train_on": "assistant", "too_long": "refuse", "max_length": None})
     encoder = Encoder(asking, base.tokenizer, base.context)
-    shelf = Shelf(network, base.fingerprint)
+    shelf = Shelf(network, base.fingerprint, base.quantize)
     return Loaded(network, base.tokenizer, base.name, base.context, kind, shelf, encoder, original)
 
 

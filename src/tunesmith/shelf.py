@@ -23,8 +23,9 @@ from torch import nn
 
 from tunesmith.attached import attach_read, other_base
 from tunesmith.core.errors import UserError
+from tunesmith.core.layers import Quantization
 from tunesmith.core.virtual import NAME, VirtualTokens
-from tunesmith.export.adapter import read_adapter
+from tunesmith.export.adapter import base_fingerprint, base_quantize, read_adapter
 from tunesmith.export.identity import identity
 from tunesmith.methods.inject import wrapped
 from tunesmith.methods.layer import Layer
@@ -47,14 +48,16 @@ class Adapter:
     kind: str  # PEFT's word for it, in small letters
     layers: dict[str, Layer]  # by the name of the module that each stands for
     tokens: VirtualTokens | None  # what it puts before every text
-    of_other_base: bool  # it was trained on another one, and the user insisted
+    notes: tuple[str, ...]  # what is doubtful about it over this base
 
 
 class Shelf:
     """The adapters of one network, which is frozen and in evaluation mode. Move it to its device before the first."""
 
-    def __init__(self, network: nn.Module, fingerprint: str | None = None) -> None:
-        self.network, self.fingerprint = network, fingerprint
+    def __init__(
+        self, network: nn.Module, fingerprint: str | None = None, quantize: Quantization | None = None
+    ) -> None:
+        self.network, self.fingerprint, self.quantize = network, fingerprint, quantize
         self.adapters: dict[str, Adapter] = {}
         self.in_use: Stack = ()
         self._bases: dict[str, nn.Module] = {}  # what stood in the tree, by name, wherever a layer stands now
@@ -63,7 +66,8 @@ class Shelf:
         """Read an adapter and keep it. -> its id; the same numbers are kept once, whatever they are called.
 
         Raises UserError, with everything as it was, for what cannot be read, does not fit, or was trained on another
-        base; `insist` loads it over another base of the same shapes, with a warning.
+        base; `insist` loads it over another base of the same shapes, with a warning. So does a base that is packed
+        otherwise than the one it was trained on.
         """
         described, tensors = read_adapter(folder)
         known = identity(described, tensors)
@@ -82,11 +86,19 @@ class Shelf:
             method.detach(self.network)
         for part in (*layers.values(), *filter(None, [tokens])):
             part.eval().requires_grad_(False)
-        if other:
-            warnings.warn(f"{folder}: {other}; loaded because you insist", stacklevel=2)
+        notes = tuple(filter(None, [other, self._packed_otherwise(folder)]))
+        for note in notes:
+            warnings.warn(f"{folder}: {note}", stacklevel=2)
         kind = described["peft_type"].lower()
-        self.adapters[known] = Adapter(known, folder, kind, layers, tokens, of_other_base=bool(other))
+        self.adapters[known] = Adapter(known, folder, kind, layers, tokens, notes)
         return known
+
+    def _packed_otherwise(self, folder: Path) -> str | None:
+        trained = base_quantize(folder)
+        if base_fingerprint(folder) is None or trained == self.quantize:
+            return None
+        was, now = (f"in {one}" if one else "in its own precision" for one in (trained, self.quantize))
+        return f"trained over its base {was}, and used over one {now}"
 
     def remove(self, wanted: str) -> None:
         """Let go of an adapter; it leaves the stack that is in use."""

@@ -64,7 +64,12 @@ def test_generate_with_more_adapters(tunesmith: Command, trained: Path, tiny_fol
     assert tunesmith("generate", trained, *words, "--with", f"{other}=0", "--insist").out == tuned
     assert tunesmith("generate", trained, *words, "--with", f"{other}=-1", "--insist").out != tuned
     more = tunesmith("generate", trained, *words, "--with", other, "--insist", "--json")
-    assert more.status == 0 and "used because you insist" in more.err and json.loads(more.out)["tuned"] != tuned
+    assert (
+        more.status == 0
+        and "note: " in more.err
+        and "trained on another base" in more.err
+        and json.loads(more.out)["tuned"] != tuned
+    )
     said = tunesmith("generate", trained, *words, "--with", other)
     assert said.status == 2 and "--insist" in said.err and said.err.count("\n") == 1
     twice = tunesmith("generate", trained, *words, "--with", trained)

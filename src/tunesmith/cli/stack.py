@@ -27,8 +27,8 @@ def put_over(loaded: "Loaded", words: Sequence[str] | None, insist: bool) -> Non
         more = [(loaded.add(place, insist=insist), strength) for place, strength in wanted]
         loaded.use(*loaded.shelf.in_use, *more)
     for one in loaded.adapters:
-        if one.of_other_base:
-            to_stderr(f"{one.folder}: trained on another base; used because you insist")
+        for note in one.notes:
+            to_stderr(f"note: {one.folder}: {note}")
 
 
 def told_apart(word: str) -> tuple[str, float]:

@@ -55,7 +55,16 @@ def combine(folders: Sequence[Path], output: Path, way: Way) -> Combined:
             tensors[layer + factors.ends[0]], tensors[layer + factors.ends[1]] = factors.down, factors.up
     known = next((a.fingerprint for a in adapters if a.fingerprint), None)
     base = next((a.base for a in adapters if a.base), "")
-    write_adapter(output, tensors, keys, base_name=base, base_fingerprint=known, made=_told(adapters, way))
+    packed = {a.quantize for a in adapters}
+    write_adapter(
+        output,
+        tensors,
+        keys,
+        base_name=base,
+        base_fingerprint=known,
+        base_quantize=packed.pop() if len(packed) == 1 else None,
+        made=_told(adapters, way),
+    )
     return Combined(read(output), lost)
 
 

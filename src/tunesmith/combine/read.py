@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from tunesmith.core.errors import UserError
-from tunesmith.export.adapter import FACTS, WEIGHTS, base_fingerprint, read_adapter
+from tunesmith.core.layers import Quantization
+from tunesmith.export.adapter import FACTS, WEIGHTS, base_fingerprint, base_quantize, read_adapter
 from tunesmith.export.identity import identity
 from tunesmith.export.peft_config import NAME, parse_object
 from tunesmith.export.tensors import PAIRS
@@ -56,6 +57,7 @@ class Parts:
     tensors: dict[str, Tensor]
     base: str | None  # by name
     fingerprint: str | None  # of the base, when the adapter knows it
+    quantize: Quantization | None = None  # how the base was packed
 
     @cached_property
     def id(self) -> str:
@@ -105,7 +107,8 @@ def read(folder: Path) -> Parts:
     described, tensors = read_adapter(folder)
     facts = parse_object(folder / FACTS).get("base") if (folder / FACTS).is_file() else None
     name = facts.get("name") if isinstance(facts, dict) else None
-    return Parts(folder, described, tensors, name or described.get("base_model_name_or_path"), base_fingerprint(folder))
+    name = name or described.get("base_model_name_or_path")
+    return Parts(folder, described, tensors, name, base_fingerprint(folder), base_quantize(folder))
 
 
 def listed(root: Path) -> Iterator[Parts | UserError]:

@@ -1,6 +1,5 @@
 """What a method puts in the place of a module: the module itself, and what is added to it while it is active."""
 
-from copy import copy
 from typing import Self
 
 import torch
@@ -29,9 +28,9 @@ class Layer(nn.Module):
 
     def over(self, base: nn.Module, strength: float = 1.0) -> Self:
         """-> a twin of this layer over another module; its tensors are these very ones, nothing is copied."""
-        twin = copy(self)
-        twin._modules = {**self._modules, "base": base}
-        twin.active, twin.strength = True, strength
+        twin = type(self).__new__(type(self))
+        modules = {**self._modules, "base": base}
+        twin.__dict__.update(self.__dict__, _modules=modules, active=True, strength=strength)
         return twin
 
     def merged(self) -> nn.Module:

@@ -50,6 +50,7 @@ class Base:
     licence: str | None
     source: str
     note: str | None  # what an honest report must add, such as "a 4-bit checkpoint, dequantised"
+    quantize: Quantization | None = None  # how its linear layers are packed
 
 
 def load_base(
@@ -80,6 +81,7 @@ def load_base(
         licence=place.licence or licence,
         source=place.source,
         note=place.note or note,
+        quantize=quantize,
     )
 
 
