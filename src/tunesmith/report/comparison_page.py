@@ -35,7 +35,7 @@ def page(found: Comparison, folder: Path) -> str:
         "Learning rates": _rates(details),
         "What was cut": _list(details.said) if details.said else None,
         "How it was measured": _how(details),
-        "Environment": pairs((key.replace("_", " "), _plain(key, v)) for key, v in flattened(details.environment)),
+        "Environment": pairs((_key(key), _plain(key, v)) for key, v in flattened(details.environment)),
         "Recommendation, and its doubts": _recommendation(compared, details, folder),
     }
     sections = [element("section", element("h2", name), part) for name, part in parts.items() if part is not None]
@@ -213,6 +213,10 @@ def _commands(rows: list[Row], details: Details, folder: Path) -> Html:
         f"tunesmith report {place}    # its own report\n"
         f"tunesmith train {place}/recipe.yaml output=runs/longer train.max_steps=...    # the same, longer"
     )
+
+
+def _key(key: str) -> str:
+    return key.removesuffix("_bytes").removeprefix("versions.").replace("_", " ")
 
 
 def _plain(key: str, given: Any) -> str:
