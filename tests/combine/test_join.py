@@ -16,6 +16,7 @@ from tests.test_shelf import made
 from tunesmith.combine import HOW, Way, combine, read
 from tunesmith.combine.way import THIN, seed_of
 from tunesmith.core.errors import UserError
+from tunesmith.export.adapter import FACTS, base_quantize
 from tunesmith.methods.lora import LoRA
 from tunesmith.methods.prefix import Prefix
 
@@ -117,6 +118,21 @@ def test_adapters_of_unknown_bases_combine_and_the_result_knows_none_either(tmp_
     assert combine(folders, tmp_path / "joined", Way("cat", (1.0, 1.0))).parts.fingerprint is None
     known = made("llama", tmp_path / "known", LoRA(rank=2))
     assert combine([*folders, known], tmp_path / "more", Way("cat", (1.0,) * 3)).parts.fingerprint == "0" * 64
+
+
+def test_the_result_lies_over_the_base_as_all_of_them_did_or_over_the_dense_one(tmp_path: Path) -> None:
+    folders = three("llama", tmp_path)
+
+    def packed(kinds: tuple[str | None, ...], name: str) -> str | None:
+        for folder, kind in zip(folders, kinds, strict=True):
+            facts = json.loads((folder / FACTS).read_text())
+            facts["base"]["quantize"] = kind
+            (folder / FACTS).write_text(json.dumps(facts))
+        combine(folders, tmp_path / name, Way("cat", WEIGHTS))
+        return base_quantize(tmp_path / name)
+
+    assert packed(("nf4", "nf4", "nf4"), "same") == "nf4"
+    assert packed(("nf4", None, "nf4"), "mixed") is None
 
 
 def test_what_does_not_go_together_is_refused_in_one_line_and_nothing_is_written(tmp_path: Path) -> None:

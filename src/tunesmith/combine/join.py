@@ -21,7 +21,8 @@ from torch import Tensor
 
 from tunesmith.combine.read import Factors, Parts, best_of_rank, read
 from tunesmith.combine.way import Way, refuse_odd, refuse_shapes, refuse_strangers
-from tunesmith.export.adapter import write_adapter
+from tunesmith.core.layers import Quantization
+from tunesmith.export.adapter import base_quantize, write_adapter
 from tunesmith.export.folder import refuse_taken
 
 Weighted = list[tuple[Factors, float]]
@@ -63,8 +64,21 @@ def combine(folders: Sequence[Path], output: Path, way: Way) -> Combined:
     }
     known = next((a.fingerprint for a in adapters if a.fingerprint), None)
     base = next((a.base for a in adapters if a.base), "")
-    write_adapter(output, tensors, described(joined, adapters), base_name=base, base_fingerprint=known, made=made)
+    write_adapter(
+        output,
+        tensors,
+        described(joined, adapters),
+        base_name=base,
+        base_fingerprint=known,
+        base_quantize=_common({base_quantize(folder) for folder in folders}),
+        made=made,
+    )
     return Combined(read(output), math.sqrt(beyond / total) if way.cuts and total else None)
+
+
+def _common(packed: set[Quantization | None]) -> Quantization | None:
+    """-> how the base is packed under all of them; adapters of differently packed bases meet over the dense one."""
+    return packed.pop() if len(packed) == 1 else None
 
 
 def join(layer: str, own: Weighted, way: Way) -> tuple[Factors, Tensor]:
