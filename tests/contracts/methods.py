@@ -13,11 +13,7 @@ from tunesmith.methods.method import Given, MethodConfig
 from tunesmith.methods.names import PRESETS
 from tunesmith.models.language import CausalLM
 
-NAMES = [
-    name
-    for name, preset in PRESETS.items()
-    if set(preset) == {"method"} and preset["method"]["kind"] in METHODS
-]
+NAMES = [name for name, preset in PRESETS.items() if set(preset) == {"method"} and preset["method"]["kind"] in METHODS]
 """What is a method and nothing else: `qlora` is a base as well."""
 
 SETTINGS_OF_LORA = ("rslora", "loraplus", "pissa", "eva")
