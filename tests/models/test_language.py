@@ -55,7 +55,7 @@ def test_a_way_that_is_wrong_is_not_taken(fault, monkeypatch):
     network = tiny("llama").eval()
     honest = language.walk
 
-    def wrong(net, read, positions, packing, wanted=None):
+    def wrong(net, read, positions, packing, wanted=None, recompute=False):
         wanted = torch.arange(len(read)) if wanted is None else wanted
         x = net.get_input_embeddings()(read) if read.ndim == 1 else read
         if fault == "numbers":

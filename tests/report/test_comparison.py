@@ -126,7 +126,9 @@ def test_the_page_says_all_of_it_and_loads_nothing(tmp_path: Path) -> None:
 
 def test_a_learning_curve_and_what_was_not_measured(tmp_path: Path) -> None:
     curve = [Share(share=0.1, rows=53, quality=accuracy(0.66)), Share(share=0.3, rows=160, quality=None)]
-    found = comparison(base_general=None, forgetting_verdict={}, general_accuracy={}, recommended=None, doubts=[])
+    found = comparison(
+        base_general=None, forgetting_verdict={}, general_accuracy={}, recommended=None, doubts=[], said=[]
+    )
     lone = found.model_copy(update={"rows": [row("lora", 0.7, forgetting=None, latency=None, data_needed=curve)]})
     words = re.sub(r"<[^>]+>", " ", page(lone, tmp_path))
     assert "Data needed" in words and "53 rows" in words and "failed" in words

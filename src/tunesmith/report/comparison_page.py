@@ -27,7 +27,8 @@ def page(found: Comparison, folder: Path) -> str:
     """-> the whole document. `folder` is named in the commands."""
     details = found.details
     compared = [row for row in found.rows if row.refused is None]
-    title = f"{len(found.rows)} ways to tune {Path(details.base).name or details.base}"
+    ways = "One way" if len(found.rows) == 1 else f"{len(found.rows)} ways"
+    title = f"{ways} to tune {Path(details.base).name or details.base}"
     parts = {
         "The table": _table(found),
         "The trade-offs": _picture(compared, details) if compared else None,
