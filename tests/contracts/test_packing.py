@@ -45,15 +45,21 @@ METHODS = {"lora": LoRA(rank=4), "prefix": Prefix(tokens=5), "prompt": Prompt(to
 """Layers in the tree, keys and values before it, and embeddings before it."""
 
 
-@pytest.mark.parametrize("kind", METHODS)
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_gradient_does_not_depend_on_packing(family, kind):
+def _attached(family, kind):
+    """-> a network with random values in what trains, and the best way through it."""
     network = tiny(family).eval()
     best = CausalLM(network).way
     METHODS[kind].attach(network)
     for parameter in network.parameters():
         if parameter.requires_grad:
             torch.nn.init.normal_(parameter, std=0.1)
+    return network, best
+
+
+@pytest.mark.parametrize("kind", METHODS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_gradient_does_not_depend_on_packing(family, kind):
+    network, best = _attached(family, kind)
     # Where every layer has a window, only the first words of a row see virtual tokens.
     near = family == "mistral-window" and kind != "lora"
     examples = _examples(network.config.vocab_size, 3 if near else SHARED)
@@ -70,12 +76,7 @@ def test_the_gradient_does_not_depend_on_packing(family, kind):
 @pytest.mark.parametrize("kind", METHODS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_computed_again_the_gradient_is_the_same_and_less_is_kept(family, kind):
-    network = tiny(family).eval()
-    best = CausalLM(network).way
-    METHODS[kind].attach(network)
-    for parameter in network.parameters():
-        if parameter.requires_grad:
-            torch.nn.init.normal_(parameter, std=0.1)
+    network, best = _attached(family, kind)
     examples = _examples(network.config.vocab_size, 3)
     for way in dict.fromkeys([best, "packed", "padded"]):
         if (kind, way) == ("prefix", "padded"):
