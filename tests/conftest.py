@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before transformers is imported: no test reaches a network
+if "PYTEST_XDIST_WORKER" in os.environ:  # two workers on two cores: threads that wait for each other would only spin
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 

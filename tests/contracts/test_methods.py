@@ -16,6 +16,7 @@ from tunesmith.attached import attach_adapter
 from tunesmith.core.errors import UserError
 from tunesmith.export.adapter import write_adapter
 from tunesmith.export.plain import write_model
+from tunesmith.export.tensors import fault
 from tunesmith.fresh import fresh_logits
 from tunesmith.methods import METHODS
 from tunesmith.methods.activity import base_only
@@ -89,6 +90,7 @@ def test_what_is_stored_comes_back_equal(name: str, family: str) -> None:
     stir(network)
     stored = {key: tensor.detach().clone() for key, tensor in method.stored(network).items()}
     assert stored
+    assert name in whole or fault(stored, method.described(network)) is None
     other, again = reader(method, network, family)
     load_stored(other, again, stored)
     assert far(logits(again), logits(network)) < CLOSE

@@ -122,6 +122,11 @@ def test_an_embedding_is_adapted_only_when_named_and_a_tied_head_stays() -> None
     assert torch.equal(network.lm_head.weight, tiny("llama-tied").lm_head.weight)
 
 
+def test_dora_over_experts_is_refused_when_they_are_named() -> None:
+    with pytest.raises(UserError, match=r"method\.magnitude: not over stacked experts or routers"):
+        LoRA(magnitude=True, targets=("experts",)).attach(tiny("mixtral"))
+
+
 def test_two_changes_of_one_weight_are_refused() -> None:
     with pytest.raises(ValueError, match="choose one of them"):
         LoRA(magnitude=True, start="pissa")

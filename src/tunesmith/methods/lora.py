@@ -61,7 +61,8 @@ class LoRA(MethodConfig):
     rank_stabilized: bool = False
     """Divide alpha by the square root of the rank: for ranks of 64 and more."""
     magnitude: bool = False
-    """DoRA: train the length of each row of a weight apart from its direction. Dearer; may help at low ranks."""
+    """DoRA: train the length of each row of a weight apart from its direction. Dearer; may help at low ranks. In a
+    mixture the linear layers alone are adapted, as in PEFT, and not the stacked experts."""
     up_rate: float = Field(1.0, gt=0, le=1000)
     """LoRA+: how many times the learning rate B gets. 16 is what its authors use (https://arxiv.org/abs/2402.12354)."""
     start: Literal["zero", "pissa", "eva"] = "zero"
@@ -100,12 +101,19 @@ class LoRA(MethodConfig):
 
     def attach(self, network: nn.Module) -> None:
         """Replace each target by a layer that adds a trainable update to it. Raises UserError without a target."""
-        found = find_targets(network, self.targets)
+        found = self._found(network)
         refuse_unmatched(self.ranks, found, "method.ranks")
         refuse_unmatched(self.alphas, found, "method.alphas")
         stacked = {n: self._stack_update(network, n, p) for n, p in found.items() if isinstance(p, nn.Parameter)}
         wrap(network, {name: m for name, m in found.items() if isinstance(m, nn.Module)}, self._layer)
         wrap_stacks(network, stacked)
+
+    def _found(self, network: nn.Module) -> dict[str, nn.Module | nn.Parameter]:
+        found = find_targets(network, self.targets)
+        stacked = [name for name, target in found.items() if isinstance(target, nn.Parameter)]
+        if self.magnitude and stacked and self.targets != ALL_LINEAR:
+            raise UserError(f"method.magnitude: not over stacked experts or routers ({stacked[0]}); name linear layers")
+        return {name: target for name, target in found.items() if not (self.magnitude and name in stacked)}
 
     def detach(self, network: nn.Module) -> None:
         """Take every update out again: the tree is as it was before `attach`."""
