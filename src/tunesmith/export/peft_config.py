@@ -157,7 +157,7 @@ def read_config(path: Path) -> dict[str, Any]:
         FILES[kind].model_validate(found)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part)[:60] for part in first["loc"])
+        where = ".".join(" ".join(str(part).split())[:60] for part in first["loc"])  # a key may hold a line break
         raise UserError(f"{path}: `{where}`: {first['msg']}") from error
     known = _KNOWN | set(FILES[kind].model_fields)
     for key, value in found.items():
