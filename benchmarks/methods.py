@@ -46,7 +46,9 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = ",".join(name for name in PRESETS if name not in LEFT_OUT)
-    parser.add_argument("--methods", default=default, help="names as `tunesmith train --method` takes them")
+    parser.add_argument(
+        "--methods", default=default, help="names as `tunesmith train --method` takes them; also lora+recompute"
+    )
     parser.add_argument("--base", type=Path, help="a folder of safetensors with a chat template; else smollm2-135m")
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=3)

@@ -17,7 +17,9 @@ from tunesmith.models.language import CausalLM
 
 
 def run(work: Work, name: str) -> dict[str, object]:
-    model = CausalLM(AutoModelForCausalLM.from_pretrained(work.base, dtype=torch.bfloat16).eval())
+    name, _, recompute = name.partition("+")
+    network = AutoModelForCausalLM.from_pretrained(work.base, dtype=torch.bfloat16).eval()
+    model = CausalLM(network, recompute=bool(recompute))
     method = TypeAdapter(AnyMethod).validate_python(spelled_out({"method": name})["method"])
     torch.manual_seed(0)
     method.attach(model.network)

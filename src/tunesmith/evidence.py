@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tunesmith.catalogue.fetch import fetch
 from tunesmith.core.batch import Example, TokenBatch
+from tunesmith.core.freed import give_back
 from tunesmith.data.encode import Item
 from tunesmith.data.prepare import Prepared
 from tunesmith.evaluate.before_after import Evaluation, Outcome, compare, compare_general
@@ -76,6 +77,7 @@ def evidence(
     model.eval()
     with watch("measuring the tuned model", questions.tokens) as seen:
         after = measured(model, tokenizer, questions, tokens_per_pass, seen)
+    give_back()
     with base() as original, watch("measuring the base", questions.tokens) as seen:
         return measured(original, tokenizer, questions, tokens_per_pass, seen), after
 

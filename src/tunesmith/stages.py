@@ -9,6 +9,7 @@ import torch
 from tunesmith.core.batch import Example, TokenBatch
 from tunesmith.core.errors import Interrupted
 from tunesmith.core.files import write_json
+from tunesmith.core.freed import give_back
 from tunesmith.core.order import steps_per_epoch
 from tunesmith.evaluate.before_after import Evaluation
 from tunesmith.evaluate.items import Measured, same_items, write_items
@@ -78,6 +79,7 @@ def train(opened: Opened, model: CausalLM, folder: Path, show: Show) -> Fitted:
             epoch_steps=per_epoch,
             rates=rates(opened),
         )
+    give_back()
     if fitted.interrupted:
         raise Interrupted(f"stopped after step {fitted.steps} of {steps}; give the same command again to go on")
     return fitted

@@ -46,7 +46,8 @@ def label_scores(hidden: Tensor, labels: Tensor, head: nn.Module, shape: Callabl
     for h, y in zip(hidden.split(CHUNK), labels.split(CHUNK), strict=True):
         logits = (head(h) if shape is None else shape(head(h))).float()  # (l, V)
         chosen, top = logits.gather(1, y[:, None])[:, 0], logits.amax(-1)
-        parts.append(torch.stack([chosen - logits.logsumexp(-1), (chosen >= top).float()], 1))
+        total = logits.sub_(top[:, None]).exp_().sum(-1)
+        parts.append(torch.stack([chosen - top - total.log(), (chosen >= top).float()], 1))
     return torch.cat(parts)
 
 

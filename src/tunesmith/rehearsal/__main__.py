@@ -20,6 +20,7 @@ import torch
 from tunesmith.artifact import save
 from tunesmith.core.errors import RunFailed, UserError
 from tunesmith.core.files import make_folder
+from tunesmith.core.freed import give_back
 from tunesmith.core.order import steps_per_epoch
 from tunesmith.models.language import CausalLM
 from tunesmith.models.load import Place
@@ -102,6 +103,7 @@ def _played(opened: Opened, model: CausalLM, scratch: Path, clock: Clock) -> Mea
         validation = validate_a_little(opened, model)
     with clock.stage("checkpoints"):
         checkpoint = _save_checkpoint(opened, optimizer, model, scratch)
+    give_back()  # as a run does behind its last step
     with clock.stage("artifact"):
         artifact = save(scratch, opened).described.bytes
     beside = resident()

@@ -7,6 +7,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
+from tunesmith.core.freed import give_back
 from tunesmith.evaluate.before_after import Outcome, compare, compare_general
 from tunesmith.evaluate.score import classify, score_examples
 from tunesmith.evidence import ANSWERS_AT_ONCE, Questions
@@ -36,6 +37,7 @@ def ask_a_little(opened: Opened, model: CausalLM) -> Asked:
     tuned_answers = asking.answers(model, FEW)
     tuned = asking.scoring(model, SCORED)
     general = asking.general(model)
+    give_back()
     begin = time.perf_counter()
     with base_of(opened, model) as original:
         reopened = time.perf_counter() - begin
