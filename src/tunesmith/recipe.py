@@ -18,7 +18,7 @@ from tunesmith.data.config import Data
 from tunesmith.evaluate.config import Evaluate
 from tunesmith.methods import METHODS, AnyMethod
 from tunesmith.methods.lora import LoRA
-from tunesmith.methods.names import spelled_out
+from tunesmith.methods.names import PRESETS, spelled_out
 from tunesmith.objectives import AnyObjective
 from tunesmith.objectives.sft import SFT
 from tunesmith.train.config import Train
@@ -203,6 +203,9 @@ def _explained(error: ErrorDetails) -> str:
         fields = _fields_at(place[:-1])
         where = METHODS[place[1]].__name__ if place[1:2] and place[1] in METHODS else ".".join(place[:-1]) or "a recipe"
         return f"{key}: not a field of {where}{near(place[-1], fields)}"
+    if error["type"] == "union_tag_invalid" and key == "method":
+        name = str(error.get("ctx", {}).get("tag", ""))
+        return f"method: no method is called `{name}`{near(name, PRESETS)}; known are {', '.join(PRESETS)}"
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         return f"{key}.kind: {error['msg'][0].lower()}{error['msg'][1:]}"
     given = error.get("ctx", {}).get("error")
