@@ -205,7 +205,7 @@ def _explained(error: ErrorDetails) -> str:
         return f"{key}: not a field of {where}{near(place[-1], fields)}"
     if error["type"] == "union_tag_invalid" and key == "method":
         name = str(error.get("ctx", {}).get("tag", ""))
-        return f"method: no method is called `{name}`{near(name, PRESETS)}; known are {', '.join(PRESETS)}"
+        return f"method.kind: no method is called `{name}`{near(name, PRESETS)}; known are {', '.join(PRESETS)}"
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         return f"{key}.kind: {error['msg'][0].lower()}{error['msg'][1:]}"
     given = error.get("ctx", {}).get("error")
