@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tunesmith.report.comparison import Against, Details, Latency, Row, Value
+from tunesmith.report.comparison import FULL, Against, Details, Latency, Row, Value
 from tunesmith.report.numbers import count, metric, share, size
 
 
@@ -56,8 +56,8 @@ def against(found: Against, name: str, metric_name: str) -> str:
 def _quality(row: Row, details: Details) -> Cell:
     assert row.quality is not None
     small = [ends(row.quality), against(details.against_base[row.method], "the base", row.quality.metric)]
-    if row.method in details.against_full:
-        small.append(against(details.against_full[row.method], "full", row.quality.metric))
+    if (paired := details.against_full(row.method)) is not None:
+        small.append(against(paired, FULL, row.quality.metric))
     return Cell(value(row.quality), tuple(small))
 
 
@@ -68,8 +68,10 @@ def _forgetting(row: Row, details: Details) -> Cell:
     verdict = details.forgetting_verdict[row.method].partition(" (")[0]
     said = {"worse": "forgets", "better": "nothing forgotten"}.get(verdict, "none detected")
     between = f"{how.change(row.forgetting.low)} to {how.change(row.forgetting.high)}"
-    right = f"right tokens {metric('general_accuracy').change(accuracy.mean)}"
-    return Cell(how.change(row.forgetting.mean), (between, said, right))
+    small = [between, said, f"right tokens {metric('general_accuracy').change(accuracy.mean)}"]
+    if (paired := details.forgetting_against_full(row.method)) is not None:
+        small.append(against(paired, FULL, row.forgetting.metric))
+    return Cell(how.change(row.forgetting.mean), tuple(small))
 
 
 def _latency(latency: Latency | None) -> Cell:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tunesmith.core.files import write_text
 from tunesmith.report.account import tried
-from tunesmith.report.comparison import Comparison, Details, Row
+from tunesmith.report.comparison import Against, Comparison, Details, Row
 from tunesmith.report.comparison_cells import HEAD, Cell, cells, ends, value
 from tunesmith.report.html import document, unbroken
 from tunesmith.report.markup import Html, element, flattened, joined, listing, pairs, paragraph, shown, table
@@ -32,6 +32,7 @@ def page(found: Comparison, folder: Path) -> str:
     parts = {
         "The table": _table(found),
         "The trade-offs": _picture(compared, details) if compared else None,
+        "Each against each": _each(compared, details) if len(compared) > 2 else None,
         "Data needed": _data_needed(compared),
         "Learning rates": _rates(details),
         "What was cut": _list(details.said) if details.said else None,
@@ -144,6 +145,35 @@ def _list(sentences: Iterable[str]) -> Html:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+def _each(rows: list[Row], details: Details) -> Html:
+    """The method of the line less that of the column."""
+    how = metric(details.base_quality.metric)
+    names = [row.method for row in rows]
+    lines = []
+    for name in names:
+        found = details.quality_between.get(name, {})
+        cells_ = (
+            element("span", how.change(found[other].mean, unit=False), class_=_verdict(found[other]))
+            if other in found
+            else ""
+            for other in names
+        )
+        lines.append([name, *cells_])
+    unit = " in points" if how.percent else ""
+    pairs_ = count(len(names) * (len(names) - 1) / 2)
+    note = (
+        f"{how.label} of the method on the left less that of the method above{unit}. In colour: the 95 % interval of "
+        f"the difference leaves zero out. Of pairs that are equal in truth, one in twenty is coloured by luck; there "
+        f"are {pairs_} pairs."
+    )
+    return joined([table(["", *names], lines, numbers=range(1, len(names) + 1)), paragraph(note, class_="note")])
+
+
+def _verdict(found: Against) -> str | None:
+    kind = found.verdict.partition(" (")[0]
+    return kind if kind in ("better", "worse") else "same"
 
 
 def _data_needed(rows: list[Row]) -> Html | None:
