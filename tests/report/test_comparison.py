@@ -126,7 +126,7 @@ def test_the_page_says_all_of_it_and_loads_nothing(tmp_path: Path) -> None:
         "Take lora: its accuracy of 74.1 % is good.", "Full may be better by up to 4.0 points", "recommended",
         "better than the base: +10.0 points", "like full", "4,884,480 trained", "3.5 % of all",
         "cannot be merged", "merged 40 ms", "&lt;attention&gt;", "67 of 134 steps", "not a number", "Environment",
-        "there are 3 pairs", "worse than full: \u22120.100",
+        "there are 3 pairs", "more than full: \u22120.100", "0.0002, chosen",
     ):  # fmt: skip
         assert said in words, said
     assert text.count('<span class="worse">') == 1 and text.count('<span class="same">') == 3

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.core.files import write_text
-from tunesmith.report.account import tried
-from tunesmith.report.comparison import Against, Comparison, Details, Row
-from tunesmith.report.comparison_cells import HEAD, Cell, cells, ends, value
+from tunesmith.report.comparison import Comparison, Details, Row
+from tunesmith.report.comparison_cells import HEAD, Cell, cells, value
+from tunesmith.report.comparison_tables import data_needed, each, learning_rates
 from tunesmith.report.html import document, unbroken
-from tunesmith.report.markup import Html, element, flattened, joined, listing, pairs, paragraph, shown, table
-from tunesmith.report.numbers import count, duration, metric, share, size
+from tunesmith.report.markup import Html, element, flattened, joined, listing, pairs, paragraph, shown
+from tunesmith.report.numbers import count, duration, metric, size
 from tunesmith.report.scatter import Axis, Point, scatter
 
 NAME = "compare.html"
@@ -32,9 +32,9 @@ def page(found: Comparison, folder: Path) -> str:
     parts = {
         "The table": _table(found),
         "The trade-offs": _picture(compared, details) if compared else None,
-        "Each against each": _each(compared, details) if len(compared) > 2 else None,
-        "Data needed": _data_needed(compared),
-        "Learning rates": _rates(details),
+        "Each against each": each(compared, details) if len(compared) > 2 else None,
+        "Data needed": data_needed(compared),
+        "Learning rates": learning_rates(details),
         "What was cut": _list(details.said) if details.said else None,
         "How it was measured": _how(details),
         "Environment": pairs((_key(key), _plain(key, v)) for key, v in flattened(details.environment)),
@@ -76,7 +76,7 @@ def _table(found: Comparison) -> Html:
     better = "more is better" if how.higher_is_better else "less is better"
     head = [element("span", name) for name in HEAD]
     head[1] = element("span", how.label, element("small", better))
-    head[2] = element("span", HEAD[2], element("small", "perplexity, 0 is none"))
+    head[2] = element("span", HEAD[2], element("small", "rise of perplexity, 0 is none"))
     lines = []
     for row in found.rows:
         first, *rest = cells(row, found.details)
@@ -145,67 +145,6 @@ def _list(sentences: Iterable[str]) -> Html:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _each(rows: list[Row], details: Details) -> Html:
-    """The method of the line less that of the column."""
-    how = metric(details.base_quality.metric)
-    names = [row.method for row in rows]
-    lines = []
-    for name in names:
-        found = details.quality_between.get(name, {})
-        cells_ = (
-            element("span", how.change(found[other].mean, unit=False), class_=_verdict(found[other]))
-            if other in found
-            else ""
-            for other in names
-        )
-        lines.append([name, *cells_])
-    unit = " in points" if how.percent else ""
-    pairs_ = count(len(names) * (len(names) - 1) / 2)
-    note = (
-        f"{how.label} of the method on the left less that of the method above{unit}. In colour: the 95 % interval of "
-        f"the difference leaves zero out. Of pairs that are equal in truth, one in twenty is coloured by luck; there "
-        f"are {pairs_} pairs."
-    )
-    return joined([table(["", *names], lines, numbers=range(1, len(names) + 1)), paragraph(note, class_="note")])
-
-
-def _verdict(found: Against) -> str | None:
-    kind = found.verdict.partition(" (")[0]
-    return kind if kind in ("better", "worse") else "same"
-
-
-def _data_needed(rows: list[Row]) -> Html | None:
-    known = [row for row in rows if row.data_needed]
-    if not known:
-        return None
-    head = ["Method", *(f"{share(one.share)}, {count(one.rows)} rows" for one in known[0].data_needed or [])]
-    lines = [
-        [
-            row.method,
-            *(
-                joined([value(one.quality), element("small", ends(one.quality))]) if one.quality else "failed"
-                for one in row.data_needed or []
-            ),
-        ]
-        for row in known
-    ]
-    note = "The same number of steps on fewer training rows, one seed; the weights of the best validation are kept."
-    return joined([table(head, lines, numbers=range(1, len(head))), paragraph(note, class_="note")])
-
-
-def _rates(details: Details) -> Html | None:
-    if not details.rates:
-        return None
-    parts = [
-        element("div", element("h3", name), tried(choice), paragraph(_capital(choice.reason) + ".", class_="note"))
-        for name, choice in details.rates.items()
-        if choice.tried
-    ]
-    given = [(name, f"{c.value:g}", c.reason) for name, c in details.rates.items() if not c.tried]
-    rest = table(["Method", "Learning rate", "Why"], given, kind="chosen") if given else ""
-    return joined([element("div", *parts, class_="halves"), rest])
 
 
 def _how(details: Details) -> Html:
