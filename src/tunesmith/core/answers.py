@@ -87,7 +87,7 @@ class AnswerBatch(Batch):
     def of(cls, trees: Sequence[Answers], reference: Sequence[Sequence[float]]) -> Self:
         """`reference`: a number for each answer of each tree."""
         packed = pack(trees, share=True)
-        flat = torch.tensor([value for values in reference for value in values], dtype=torch.float32)
+        flat = torch.tensor([value for values in reference for value in values], dtype=torch.float64)
         return cls(packed, owners(packed, [t.count for t in trees]), flat, tuple(trees), *cls.more(trees))
 
     @classmethod
@@ -112,8 +112,8 @@ class AnswerBatch(Batch):
         return self.of(self.trees[:middle], known[:middle]), self.of(self.trees[middle:], known[middle:])
 
     def sums(self, logprobs: Tensor) -> Tensor:
-        """(L,) -> (A,): the log-probability of each answer."""
-        return logprobs.new_zeros(len(self.reference)).index_add(0, self.owner, logprobs)
+        """(L,) -> (A,): the log-probability of each answer, in float64: differences of large sums are what counts."""
+        return torch.zeros_like(self.reference).index_add(0, self.owner, logprobs.to(self.reference.dtype))
 
     def lengths(self) -> Tensor:
         """-> (A,), the labelled tokens of each answer."""
@@ -136,7 +136,7 @@ class PairBatch(AnswerBatch):
         firsts = _firsts(trees)
         pairs = [(at + a, at + b) for at, t in zip(firsts, trees, strict=True) for a, b in t.better]
         margins = [m for t in trees for m in (t.margins or (0.0,) * len(t.better))]
-        return torch.tensor(pairs, dtype=torch.long).view(-1, 2), torch.tensor(margins, dtype=torch.float32)
+        return torch.tensor(pairs, dtype=torch.long).view(-1, 2), torch.tensor(margins, dtype=torch.float64)
 
     @property
     def units(self) -> int:
