@@ -106,7 +106,14 @@ def _table(found: Comparison) -> Html:
         "memory are medians over runs in processes of their own, which took turns. A token written: the trained model, "
         "the base, and the change written into the weights."
     )
-    return joined([element("div", inner, class_="wide"), paragraph(note, class_="note")])
+    notes = [note, _PACKED] if any(row.method == "qlora" for row in found.rows) else [note]
+    return joined([element("div", inner, class_="wide"), *(paragraph(one, class_="note") for one in notes)])
+
+
+_PACKED = (
+    "qlora is held against the base as it was before it was packed into 4 bits: what the packing costs is in its "
+    "quality and its forgetting, and may be most of what it seems to forget."
+)
 
 
 def _small(cell: Cell) -> Html:
@@ -159,7 +166,11 @@ def _how(details: Details) -> Html:
             ),
             ("Seeds", f"{shown(details.seeds)}; for each seed the methods were trained in turn"),
             ("Quality", f"{how.label}: {how.meaning}"),
-            ("Forgetting", f"perplexity of general English that is not the task's, after less before; {general}"),
+            (
+                "Forgetting",
+                "perplexity of general English that is not the task's, with what was trained switched on, less that of "
+                f"the base; {general}. An adapter that is switched off leaves the base as it was",
+            ),
             ("Learning rate", "of each method by trial: a few rates, a few steps each, validation loss"),
             ("Not merged", shown([f"{name}: {why}" for name, why in details.cannot_merge.items()])),
         ]
