@@ -172,7 +172,7 @@ def _how(details: Details) -> Html:
                 f"the base; {general}. An adapter that is switched off leaves the base as it was",
             ),
             ("Learning rate", "of each method by trial: a few rates, a few steps each, validation loss"),
-            ("Not merged", shown([f"{name}: {why}" for name, why in details.cannot_merge.items()])),
+            ("Not merged", "; ".join(f"{name}: {why}" for name, why in details.cannot_merge.items()) or "none"),
         ]
     )
 
