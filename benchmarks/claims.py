@@ -138,7 +138,10 @@ def higher_rank_holds_more(measured: Mapping[str, Any]) -> Finding:
     falls = all(a > b for a, b in pairwise(losses))
     verdict = SHOWN if falls and right[0] < KNOWN <= max(right) else PARTLY if losses[-1] < losses[0] else NOT
     each = ", ".join(f"rank {rank} {share(best[rank][1])} ({best[rank][0]:.2f} nats)" for rank in ranks)
-    said = f"of {count(measured['digits'])} random digits, learned by heart through one layer, are known: {each}"
+    said = (
+        f"of {count(measured['digits'])} random digits, {count(measured['steps'])} steps through one layer make known: "
+        f"{each}; the best of each rank's rates, in as many steps: what more steps or larger ones would do was not tried"
+    )
     return Finding("a higher rank is more expressive", verdict, said)
 
 

@@ -1,6 +1,6 @@
 """Is a higher rank more expressive? Random facts must be learned by heart through one layer, at several ranks.
 
-python benchmarks/rank.py [--ranks 1,2,4,16] [--facts 24] [--steps 75] [--rates 5e-3,1e-2]
+python benchmarks/rank.py [--ranks 1,4,16] [--facts 16] [--steps 60] [--rates 5e-3,1e-2]
 
 Each rank gets the best of the same rates: what is left is what its width can hold. Two numbers are told: the loss after
 training in nats a digit (one that is guessed costs 2.3), and the share of digits that are right.
@@ -64,10 +64,10 @@ def learned(base: Path, batch: TokenBatch, rank: int, rate: float, steps: int) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ranks", default="1,2,4,16")
+    parser.add_argument("--ranks", default="1,4,16")
     parser.add_argument("--rates", default="5e-3,1e-2")
-    parser.add_argument("--facts", type=int, default=24)
-    parser.add_argument("--steps", type=int, default=75)
+    parser.add_argument("--facts", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "rank.json")
     asked = parser.parse_args()
     base = default_base()

@@ -84,7 +84,7 @@ def test_qlora_needs_both_the_quality_and_the_memory() -> None:
 )
 def test_a_rank_is_judged_by_the_best_of_its_rates(right: tuple[float, float], verdict: str) -> None:
     ranks = {"1": {"1e-3": [3.0, 0.1], "1e-2": [1 - right[0], right[0]]}, "16": {"1e-3": [1 - right[1], right[1]]}}
-    assert claims.higher_rank_holds_more({"ranks": ranks, "digits": 384}).found == verdict
+    assert claims.higher_rank_holds_more({"ranks": ranks, "digits": 384, "steps": 60}).found == verdict
 
 
 def test_a_method_that_is_missing_takes_its_claims_with_it() -> None:
