@@ -37,6 +37,7 @@ class Packed(nn.Module):
         self.network = network
         self.way: Way = way
         self.recompute = recompute
+        self.learning = False  # whether layers of the method draw dropout: what `train` was last told
         if recompute and self.way != "walk":
             recompute_layers(network, packed=self.way == "packed")
 
@@ -77,6 +78,7 @@ class Packed(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Only the layers of a method train: the base runs as it was shipped for use, without dropout."""
         super().train(False)
+        self.learning = mode
         for module in self.network.modules():
             if hasattr(module, "active") or (self.recompute and isinstance(module, GradientCheckpointingLayer)):
                 module.training = mode  # itself alone: what it wraps is the base
