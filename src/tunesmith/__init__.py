@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from tunesmith.loaded import Loaded, load
     from tunesmith.methods.full import Full
     from tunesmith.methods.lora import LoRA
+    from tunesmith.objectives.classify import Classify
     from tunesmith.objectives.dpo import DPO
     from tunesmith.objectives.ipo import IPO
     from tunesmith.objectives.kto import KTO
     from tunesmith.objectives.orpo import ORPO
+    from tunesmith.objectives.regress import Regress
+    from tunesmith.objectives.reward import Reward
     from tunesmith.objectives.sft import SFT
     from tunesmith.objectives.simpo import SimPO
     from tunesmith.recipe import Recipe, read_recipe
@@ -40,6 +43,7 @@ __all__ = [
     "KTO",
     "ORPO",
     "SFT",
+    "Classify",
     "Data",
     "Evaluate",
     "Full",
@@ -47,6 +51,8 @@ __all__ = [
     "LoRA",
     "Loaded",
     "Recipe",
+    "Regress",
+    "Reward",
     "RunFailed",
     "RunResult",
     "SimPO",
@@ -65,6 +71,9 @@ _PLACES = {
     "KTO": "objectives.kto",
     "ORPO": "objectives.orpo",
     "SFT": "objectives.sft",
+    "Classify": "objectives.classify",
+    "Regress": "objectives.regress",
+    "Reward": "objectives.reward",
     "SimPO": "objectives.simpo",
     "Data": "data.config",
     "Evaluate": "evaluate.config",

@@ -22,16 +22,15 @@ class Target(Example):
 
 @dataclass(frozen=True, slots=True)
 class TargetBatch(Batch):
-    """A packed row and, for each of its examples, the place that is scored and the number that is wanted."""
+    """A packed row and the number that is wanted of each of its examples."""
 
     packed: TokenBatch  # without labels
-    ends: Tensor  # (N,), places of last tokens
     targets: Tensor  # (N,), float32
     weights: Tensor  # (N,)
 
     @property
     def units(self) -> int:
-        return len(self.packed.lengths)
+        return len(self.targets)
 
     @property
     def size(self) -> int:
@@ -45,33 +44,17 @@ class TargetBatch(Batch):
         parts = self.packed.halves()
         if parts is None:
             return None
-        middle = len(parts[0].lengths)
-        first = TargetBatch(parts[0], ends_of(parts[0]), self.targets[:middle], self.weights[:middle])
-        return first, TargetBatch(parts[1], ends_of(parts[1]), self.targets[middle:], self.weights[middle:])
+        sizes = [len(part.lengths) for part in parts]
+        columns = zip(self.targets.split(sizes), self.weights.split(sizes), strict=True)
+        first, second = (TargetBatch(part, *own) for part, own in zip(parts, columns, strict=True))
+        return first, second
 
     def to(self, device: torch.device) -> "TargetBatch":
-        moved = (x.to(device, non_blocking=True) for x in (self.ends, self.targets, self.weights))
+        moved = (x.to(device, non_blocking=True) for x in (self.targets, self.weights))
         return TargetBatch(self.packed.to(device), *moved)
 
 
 def pack_targets(examples: Sequence[Target], *, share: bool = False) -> TargetBatch:
     """As `core.batch.pack`."""
-    packed = pack(examples, share=share)
     wanted = torch.tensor([[e.target, e.weight] for e in examples], dtype=torch.float32)  # (N, 2)
-    return TargetBatch(packed, ends_of(packed), wanted[:, 0].clone(), wanted[:, 1].clone())
-
-
-def ends_of(packed: TokenBatch) -> Tensor:
-    """-> (N,), where the last token of each example stands in the row."""
-    return torch.tensor(packed.lengths, device=packed.tokens.device).cumsum(0) + packed.shared - 1
-
-
-def without_padding(tokens: Sequence[int], pad: int | None) -> list[int]:
-    """`tokens` up to the last that is no padding token: there transformers reads the score of a decoder.
-
-    What stands behind it changes nothing, and many bases pad with the token that ends a turn.
-    """
-    kept = list(tokens)
-    while len(kept) > 1 and kept[-1] == pad:
-        kept.pop()
-    return kept
+    return TargetBatch(pack(examples, share=share), *wanted.T.contiguous())

@@ -31,9 +31,14 @@ class Scored(Packed):
         self.mark: Mark = _marked(network)
 
     def forward(self, batch: TokenBatch) -> Tensor:
-        """-> (R, C), the scores of every text of a batch, in their order; a tree has one for each branch."""
-        last = [places[-1] for places, _ in unfolded(batch)]
-        return self.scores_at(batch, torch.stack(last))
+        """-> (R, C), the scores of every text of a batch, in their order; a tree has one for each branch.
+
+        As in transformers, a decoder is asked at the last token that is no padding token: many bases pad with the one
+        that ends a turn.
+        """
+        padding = self.network.config.get_text_config().pad_token_id
+        counts = batch.tokens.ne(-1 if padding is None else padding)  # (T,)
+        return self.scores_at(batch, torch.stack([_last(rows, counts[rows]) for rows, _ in unfolded(batch)]))
 
     def scores_at(self, batch: TokenBatch, places: Tensor) -> Tensor:
         """(A,) places in the packed row -> (A, C), float32.
@@ -59,6 +64,11 @@ class Scored(Packed):
         hidden = packed_hidden(self.network, batch.tokens[row], positions, Packing.both_ways(lengths))  # (T, D)
         pooled = self.network.base_model.pooler(hidden.index_select(0, starts)[:, None])  # (R, D)
         return self.network.classifier(pooled).float()[text_of(texts, places)]
+
+
+def _last(places: Tensor, counts: Tensor) -> Tensor:
+    """(S,), (S,) -> (), the last of `places` that counts, or the last of all."""
+    return places[counts][-1] if bool(counts.any()) else places[-1]
 
 
 def text_of(texts: list[Tensor], places: Tensor) -> Tensor:
