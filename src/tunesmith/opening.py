@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, pstdev
 from typing import Any
 
 import torch
@@ -16,8 +15,8 @@ from tunesmith.catalogue.entries import CATALOGUE
 from tunesmith.catalogue.fetch import default_cache, fetch, is_here
 from tunesmith.core.errors import UserError, near
 from tunesmith.core.files import RunLock, write_json, write_text
-from tunesmith.core.headed import Head, Scale, mark_of
-from tunesmith.core.targets import Target
+from tunesmith.core.headed import Head, mark_of
+from tunesmith.core.targets import scale_of
 from tunesmith.data.hub import looks_like_hub
 from tunesmith.data.prepare import Prepared, prepare
 from tunesmith.methods.activity import base_only
@@ -262,10 +261,9 @@ def head_for(recipe: Recipe, prepared: Prepared) -> Head | None:
             return Head(prepared.labels, "single_label_classification", recipe.train.seed)
     if recipe.objective.eats != "targets":
         return Head(("reward",), "regression", recipe.train.seed)
-    wanted = [example.target for example in prepared.train if isinstance(example, Target)]
-    scale = Scale(fmean(wanted), pstdev(wanted))
+    scale = scale_of(prepared.train)
     if not scale.deviation:
-        raise UserError(f"data.train: every row has the number {wanted[0]:g}; there is nothing to learn")
+        raise UserError(f"data.train: every row has the number {scale.mean:g}; there is nothing to learn")
     return Head(("value",), "regression", recipe.train.seed, scale)
 
 

@@ -5,11 +5,13 @@ Shapes: T tokens of all examples of a pass in one flat row, N examples.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, pstdev
 
 import torch
 from torch import Tensor
 
 from tunesmith.core.batch import Batch, Example, TokenBatch, pack
+from tunesmith.core.headed import Scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,12 @@ class TargetBatch(Batch):
     def to(self, device: torch.device) -> "TargetBatch":
         moved = (x.to(device, non_blocking=True) for x in (self.targets, self.weights))
         return TargetBatch(self.packed.to(device), *moved)
+
+
+def scale_of(examples: Sequence[Example]) -> Scale:
+    """-> mean and standard deviation of what is wanted of `examples`."""
+    wanted = [example.target for example in examples if isinstance(example, Target)]
+    return Scale(fmean(wanted), pstdev(wanted))
 
 
 def pack_targets(examples: Sequence[Target], *, share: bool = False) -> TargetBatch:

@@ -83,7 +83,7 @@ def rehearse(recipe: Recipe, scratch: Path, clock: Clock) -> Measured:
         clock.say(f"{key} = {choice['value']}: {choice['reason']}")
     fresh = most_held(torch.device("cpu"))
     with clock.stage("attach"):
-        model = Packed(opened.base.network, recompute=opened.recipe.train.recompute)
+        model = opened.face(recompute=opened.recipe.train.recompute)
         attach(opened, model)
         Proof.begin(opened.base.network, opened.base.folder, probe(opened))
     return _played(opened, model, scratch, clock).model_copy(update={"fresh": fresh, "free": free})

@@ -1,4 +1,4 @@
-"""Answers of which one is better, scored by a head: a reward model. Measured by how often the better one scores higher."""
+"""Answers of which one is better, scored by a head: a reward model. Measured by how often the better one gets more."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tunesmith.core.batch import Example, pack
 from tunesmith.core.headed import Scale
-from tunesmith.core.targets import Target, pack_targets
+from tunesmith.core.targets import Target, pack_targets, scale_of
 from tunesmith.evaluate.before_after import Outcome
 from tunesmith.evaluate.score import grouped
 from tunesmith.models.language import Packed
@@ -57,7 +57,8 @@ def _target(example: Example) -> Target:
 def _outcomes(
     model: Scorer, questions: "Questions", places: Sequence[int], tokens_per_pass: int, device: torch.device
 ) -> list[Outcome]:
-    labels, scale = questions.prepared.labels, questions.scale
+    labels = questions.prepared.labels
+    scale = Scale() if labels else scale_of(questions.prepared.train)
     examples = [questions.examples[place] for place in places]
     scores = score_texts(model, examples, tokens_per_pass, device)
     return [_outcome(_target(example), said, labels, scale) for example, said in zip(examples, scores, strict=True)]
