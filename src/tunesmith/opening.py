@@ -16,18 +16,17 @@ from tunesmith.catalogue.fetch import default_cache, fetch, is_here
 from tunesmith.core.errors import UserError, near
 from tunesmith.core.files import RunLock, write_json, write_text
 from tunesmith.core.headed import Head, mark_of
-from tunesmith.core.targets import scale_of
 from tunesmith.data.hub import looks_like_hub
 from tunesmith.data.prepare import Prepared, prepare
+from tunesmith.ends import face, head_for
 from tunesmith.methods.activity import base_only
 from tunesmith.methods.head import with_head
 from tunesmith.methods.method import MethodConfig
 from tunesmith.models.gguf import plain_folder
-from tunesmith.models.language import CausalLM, Packed
+from tunesmith.models.language import Packed
 from tunesmith.models.load import Base, Place, Say, check_folder, load_base, load_tokenizer
 from tunesmith.models.memory import tokens_per_pass
 from tunesmith.models.precision import Probe, choose
-from tunesmith.models.scored import Scored
 from tunesmith.recipe import Recipe, make_recipe, read_recipe
 from tunesmith.train.optimizer import refuse_optimizer
 
@@ -195,8 +194,7 @@ class Opened:
         return mark.head if mark else None
 
     def face(self, *, recompute: bool = False) -> Packed:
-        """The base by the face that its objective knows."""
-        return (Scored if self.head else CausalLM)(self.base.network, recompute=recompute)
+        return face(self.base.network, recompute=recompute)
 
 
 def open_base(source: Source, folder: Path | None, say: Say) -> Opened:
@@ -250,21 +248,6 @@ def reopen(opened: Opened) -> Any:
     dtype, packed = opened.probe.dtype, opened.recipe.base_quantize
     base = load_base(place, dtype=dtype, cache=default_cache(), say=lambda _: None, quantize=packed, head=opened.head)
     return base.network.to(opened.device)
-
-
-def head_for(recipe: Recipe, prepared: Prepared) -> Head | None:
-    """-> the head that the objective needs over these rows. Raises UserError where all want the same number."""
-    match recipe.objective.ending:
-        case "words":
-            return None
-        case "classes":
-            return Head(prepared.labels, "single_label_classification", recipe.train.seed)
-    if recipe.objective.eats != "targets":
-        return Head(("reward",), "regression", recipe.train.seed)
-    scale = scale_of(prepared.train)
-    if not scale.deviation:
-        raise UserError(f"data.train: every row has the number {scale.mean:g}; there is nothing to learn")
-    return Head(("value",), "regression", recipe.train.seed, scale)
 
 
 def _device() -> torch.device:

@@ -1,6 +1,7 @@
 """The two long stages of a run: training, and measuring base against tuned."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,10 +12,10 @@ from tunesmith.core.errors import Interrupted
 from tunesmith.core.files import write_json
 from tunesmith.core.freed import give_back
 from tunesmith.core.order import steps_per_epoch
-from tunesmith.evaluate.before_after import Evaluation
+from tunesmith.evaluate.before_after import Evaluation, Outcome, recalibrated
 from tunesmith.evaluate.items import Measured, same_items, write_items
 from tunesmith.evaluate.score import grouped
-from tunesmith.evidence import Questions, compared, evidence, measured
+from tunesmith.evidence import Questions, Watch, compared, evidence, measured
 from tunesmith.methods.method import Given
 from tunesmith.models.language import Packed
 from tunesmith.opening import Opened, base_of
@@ -117,20 +118,32 @@ def measure(
 
     `known`: what the base did on the same items, when it was measured for several runs at once.
     """
-    config = opened.recipe.evaluate
+    config = opened.recipe.asked
     if not config.enabled:
         return None
     if not opened.prepared.test:
         show.say("no test rows: nothing is measured before and after (give data.test or a larger data.split)")
         return None
-    questions = Questions.of(opened.prepared, opened.base.tokenizer, config.of_ending(opened.recipe.objective.ending))
+    questions = Questions.of(opened.prepared, opened.base.tokenizer, config)
 
+    if opened.head is not None:
+        show.say("before: the base with its head as it starts; after: the tuned model")
     before, after = _asked(opened, model, questions, show, known)
     found, answers = compared(questions, before, after)
+    if found.calibration and opened.prepared.validation:
+        found = recalibrated(found, after.outcomes, _on_validation(opened, model), opened.prepared.labels)
     write_items(folder, {"base": before, "tuned": after})
     write_json(folder / "evaluation.json", found.document())
     write_json(folder / "examples.json", answers)
     return found
+
+
+def _on_validation(opened: Opened, model: Packed) -> list[Outcome]:
+    prepared = opened.prepared
+    rows = replace(prepared, test=prepared.validation, test_items=prepared.validation_items)
+    config = opened.recipe.asked.model_copy(update={"items": None})
+    questions = Questions.of(rows, opened.base.tokenizer, config)
+    return measured(model, opened.base.tokenizer, questions, opened.tokens_per_pass, Watch()).outcomes
 
 
 def _asked(

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.core.answers import Answers, Asked, tree
 from tunesmith.core.batch import Example
@@ -154,7 +154,7 @@ class Encoder:
             self._note(SPACES, form)
         if any(margin < 0 for margin in form.margins):
             self._note(SWAPPED, form)
-        known = {"better": form.better, "margins": form.margins, "wanted": form.wanted}
+        known: dict[str, Any] = {"better": form.better, "margins": form.margins, "wanted": form.wanted}
         made: Answers = tree([example for example, _, _ in answers], **known)
         if not ask:
             return Encoded([made], None)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tunesmith.evaluate import labels as scores
 from tunesmith.evaluate import calibration, text, values
+from tunesmith.evaluate import labels as scores
 from tunesmith.evaluate.statistics import RESAMPLES, Difference, paired_difference, paired_statistic
 
 _HIGHEST = 700.0  # exp of more is no number of a float: the perplexity of a broken model stays readable as JSON
@@ -205,7 +205,7 @@ def _sure(before: Sequence[Outcome], after: Sequence[Outcome], labels: Sequence[
     gold = scores.numbered([o.gold for o in before], labels)
     sides = [np.array([o.probabilities for o in side], float) for side in (before, after)]
     first, second = (calibration.brier(said, gold) for said in sides)
-    difference = paired_difference(first, second, higher_is_better=False, resamples=resamples)
+    difference = paired_difference(first.tolist(), second.tolist(), higher_is_better=False, resamples=resamples)
     found = _one("brier", (float(first.mean()), float(second.mean())), difference)
     sure = [calibration.sureness(said, gold) for said in sides]
     difference = paired_statistic(calibration.ece, *sure, higher_is_better=False, resamples=resamples)
@@ -214,8 +214,10 @@ def _sure(before: Sequence[Outcome], after: Sequence[Outcome], labels: Sequence[
     return replace(found, calibration=tables)
 
 
-def recalibrated(found: Evaluation, test: Sequence[Outcome], other: Sequence[Outcome], labels: Sequence[str]) -> Evaluation:
-    """`found`, and what one temperature, fitted on `other` rows, would make of the test rows. It is told, not applied."""
+def recalibrated(
+    found: Evaluation, test: Sequence[Outcome], other: Sequence[Outcome], labels: Sequence[str]
+) -> Evaluation:
+    """`found`, and what one temperature, fitted on `other` rows, would make of the test rows; nothing is changed."""
     (said, gold), (fresh, wanted) = (
         (np.array([o.probabilities for o in side], float), scores.numbered([o.gold for o in side], labels))
         for side in (test, other)

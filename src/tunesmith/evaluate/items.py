@@ -35,6 +35,8 @@ def write_items(folder: Path, sides: Mapping[str, Measured]) -> None:
         asked: dict[str, Any] = {"gold": item.gold} if item.gold is not None else {}
         if item.wanted is not None:
             asked["wanted"] = item.wanted
+        if item.value is not None:
+            asked["value"] = item.value[1]
         if item.answer is not None:  # words are written only where answers are scored: in other runs none of the user's
             asked["reference"] = item.reference
         lines.append({"part": TEST, "row": item.row, "tokens": item.tokens} | asked | own)

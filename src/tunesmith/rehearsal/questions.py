@@ -32,7 +32,7 @@ class Asked:
 
 def ask_a_little(opened: Opened, model: Packed) -> Asked:
     """The tuned model first, as a run does."""
-    questions = Questions.of(opened.prepared, opened.base.tokenizer, opened.recipe.evaluate)
+    questions = Questions.of(opened.prepared, opened.base.tokenizer, opened.recipe.asked)
     model.eval()
     asking = Asking(opened, questions)
     tuned_answers = asking.answers(model, FEW)
