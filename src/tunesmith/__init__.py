@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tunesmith.recipe import Recipe, read_recipe
     from tunesmith.report.document import RunResult
     from tunesmith.run import run
+    from tunesmith.scorer import Scorer, load_scorer
     from tunesmith.train.config import Train
 
 __all__ = [
@@ -55,10 +56,12 @@ __all__ = [
     "Reward",
     "RunFailed",
     "RunResult",
+    "Scorer",
     "SimPO",
     "Train",
     "UserError",
     "load",
+    "load_scorer",
     "read_recipe",
     "run",
 ]
@@ -89,6 +92,8 @@ _PLACES = {
     "load": "loaded",
     "read_recipe": "recipe",
     "run": "run",
+    "Scorer": "scorer",
+    "load_scorer": "scorer",
 }
 
 

@@ -60,6 +60,15 @@ class Evaluation:
             self.mean_baseline or other.mean_baseline,
         )
 
+    def without(self, name: str) -> "Evaluation":
+        """The same, without one metric."""
+        columns = ({k: v for k, v in column.items() if k != name} for column in self._metrics)
+        return replace(self, **dict(zip(("before", "after", "difference", "verdict"), columns, strict=True)))
+
+    @property
+    def _metrics(self) -> tuple[dict[str, Any], ...]:
+        return self.before, self.after, self.difference, self.verdict
+
     def document(self) -> dict[str, Any]:
         """-> what `evaluation.json` holds; `confusion` and `majority` only for labelled items."""
         return {key: value for key, value in asdict(self).items() if value is not None}
@@ -82,6 +91,8 @@ def compare(
     found = Evaluation()
     if any(o.tokens for o in before):
         found = _likelihood("", _counts(before, liked), _counts(after, liked), resamples)
+    if before and before[0].probabilities:  # one label a text: it hesitates among labels, not words
+        found = found.without("perplexity")
     if len(liked) < len(before):
         found = found.joined(_unwanted(before, after, resamples))
     compared = [i for i, o in enumerate(before) if o.preference is not None]

@@ -10,6 +10,7 @@ from tunesmith.report.answer import answer, headline, values, verdict
 from tunesmith.report.folder import RunFiles
 from tunesmith.report.markup import Html, element, joined
 from tunesmith.report.numbers import duration, metric, share, size
+from tunesmith.report.reliability import reliability
 from tunesmith.report.style import STYLE
 
 NAME = "report.html"
@@ -52,8 +53,12 @@ def document(title: str, parts: Sequence[object], kind: str | None = None) -> st
 def _title(files: RunFiles) -> str:
     if files.result is None:
         return files.name
-    method = files.result.method
-    return f"{Path(files.result.base).name or files.result.base}, tuned with {_METHODS.get(method, method)}"
+    method, objective = files.result.method, files.result.objective
+    by = "" if objective == "sft" else f" by {_OBJECTIVES.get(objective, objective.upper())}"
+    return f"{Path(files.result.base).name or files.result.base}, tuned with {_METHODS.get(method, method)}{by}"
+
+
+_OBJECTIVES = {"simpo": "SimPO"}
 
 
 _METHODS = {
@@ -128,6 +133,7 @@ def _sections(files: RunFiles, folder: Path) -> list[Html]:
     parts = {
         "Before and after": evidence.before_after(files),
         "Confusion tables": evidence.confusions(files),
+        "Sureness": reliability(files),
         "Loss": evidence.curves(files),
         "What the objective saw": course.measures(files),
         "Answers side by side": evidence.answers(files),
