@@ -1,4 +1,4 @@
-"""Whole runs of networks that end in scores, on tiny bases: they learn, are proven, resume, and refuse what cannot be."""
+"""Whole runs of networks that end in scores, on tiny bases: they learn, are proven, and refuse what cannot be."""
 
 import json
 import random

@@ -60,15 +60,6 @@ class Evaluation:
             self.mean_baseline or other.mean_baseline,
         )
 
-    def without(self, name: str) -> "Evaluation":
-        """The same, without one metric."""
-        columns = ({k: v for k, v in column.items() if k != name} for column in self._metrics)
-        return replace(self, **dict(zip(("before", "after", "difference", "verdict"), columns, strict=True)))
-
-    @property
-    def _metrics(self) -> tuple[dict[str, Any], ...]:
-        return self.before, self.after, self.difference, self.verdict
-
     def document(self) -> dict[str, Any]:
         """-> what `evaluation.json` holds; `confusion` and `majority` only for labelled items."""
         return {key: value for key, value in asdict(self).items() if value is not None}
@@ -87,14 +78,7 @@ def compare(
     """
     assert [o.row for o in before] == [o.row for o in after], "a paired comparison needs the same rows on both sides"
     resamples = resamples or _draws(len(before))
-    liked = [i for i, o in enumerate(before) if o.wanted is not False]
-    found = Evaluation()
-    if any(o.tokens for o in before):
-        found = _likelihood("", _counts(before, liked), _counts(after, liked), resamples)
-    if before and before[0].probabilities:  # one label a text: it hesitates among labels, not words
-        found = found.without("perplexity")
-    if len(liked) < len(before):
-        found = found.joined(_unwanted(before, after, resamples))
+    found = _likely(before, after, resamples)
     compared = [i for i, o in enumerate(before) if o.preference is not None]
     if compared:
         found = found.joined(_compared([before[i] for i in compared], [after[i] for i in compared], resamples))
@@ -135,6 +119,19 @@ def _draws(items: int) -> int:
 
 def _counts(outcomes: Sequence[Outcome], places: Sequence[int]) -> np.ndarray:
     return np.array([(outcomes[i].nll, outcomes[i].tokens) for i in places], float)
+
+
+def _likely(before: Sequence[Outcome], after: Sequence[Outcome], resamples: int) -> Evaluation:
+    """How likely the answers are found; nothing where there are none, only numbers."""
+    if not any(o.tokens for o in before):
+        return Evaluation()
+    if all(o.probabilities for o in before):  # one label a text: there are no words to hesitate among
+        first, second = (_counts(side, range(len(side))) for side in (before, after))
+        difference = paired_statistic(loss, first, second, higher_is_better=False, resamples=resamples)
+        return _one("loss", (_at(loss, first), _at(loss, second)), difference)
+    liked = [i for i, o in enumerate(before) if o.wanted is not False]
+    found = _likelihood("", _counts(before, liked), _counts(after, liked), resamples)
+    return found if len(liked) == len(before) else found.joined(_unwanted(before, after, resamples))
 
 
 def _unwanted(before: Sequence[Outcome], after: Sequence[Outcome], resamples: int) -> Evaluation:
