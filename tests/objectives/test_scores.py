@@ -18,9 +18,7 @@ EXACT = 1e-6
 
 def _targets(wanted: list[float], weights: list[float] | None = None) -> TargetBatch:
     pairs = zip(wanted, weights or [1.0] * len(wanted), strict=True)
-    return pack_targets(
-        [Target([5, 6 + i], [False, False], i, target=y, weight=w) for i, (y, w) in enumerate(pairs)]
-    )
+    return pack_targets([Target([5, 6 + i], [False, False], i, target=y, weight=w) for i, (y, w) in enumerate(pairs)])
 
 
 def _scores(*shape: int) -> Tensor:
