@@ -5,6 +5,7 @@ from pathlib import Path
 from tunesmith.artifact import save
 from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import write_json
+from tunesmith.ends import face
 from tunesmith.evaluate.items import Measured
 from tunesmith.methods.inject import parameter_counts
 from tunesmith.opening import FACTS, claim, open_base, open_source, run_folder
@@ -46,7 +47,7 @@ def _run(recipe: Recipe, folder: Path, show: Show, known: Measured | None) -> Ru
     network = opened.base.network
     show.base(opened.base)
     show.choices(opened.choices)
-    model = opened.face(recompute=opened.recipe.train.recompute)
+    model = face(opened.base.network, recompute=opened.recipe.train.recompute)
     show.way(model.way)
     attach(opened, model)
     counts = parameter_counts(network)
