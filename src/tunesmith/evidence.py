@@ -19,7 +19,7 @@ from tunesmith.evaluate.config import Evaluate
 from tunesmith.evaluate.items import Measured
 from tunesmith.evaluate.score import score_tokens
 from tunesmith.models.generate import Sampling, generate
-from tunesmith.models.language import CausalLM
+from tunesmith.models.language import CausalLM, Packed
 from tunesmith.tasks import TASKS
 from tunesmith.tasks.task import Scorer
 
@@ -59,11 +59,11 @@ class Questions:
 
 
 def evidence(
-    model: CausalLM,
+    model: Packed,
     tokenizer: Any,
     questions: Questions,
     *,
-    base: Callable[[], AbstractContextManager[CausalLM]],
+    base: Callable[[], AbstractContextManager[Packed]],
     tokens_per_pass: int,
     watch: Callable[[str, int], "Watch"],
 ) -> tuple[Measured, Measured]:
@@ -109,7 +109,7 @@ class Watch:
         """`tokens` more have been read."""
 
 
-def measured(model: CausalLM, tokenizer: Any, questions: Questions, tokens_per_pass: int, watch: Watch) -> Measured:
+def measured(model: Packed, tokenizer: Any, questions: Questions, tokens_per_pass: int, watch: Watch) -> Measured:
     """-> what one model does on all questions."""
     device = next(model.parameters()).device
 
@@ -126,7 +126,10 @@ def measured(model: CausalLM, tokenizer: Any, questions: Questions, tokens_per_p
     task, places = TASKS[questions.prepared.eats], range(len(questions.examples))
     outcomes = task.outcomes(counting(model), questions, places, tokens_per_pass, device)
     outcomes = [replace(o, answer=answers[i] if i < scored else None) for i, o in enumerate(outcomes)]
-    general = score_tokens(counting(model.scores), questions.general, tokens_per_pass, device)
+    general = []
+    if questions.general:
+        assert isinstance(model, CausalLM), "a network with a head writes no text"
+        general = score_tokens(counting(model.scores), questions.general, tokens_per_pass, device)
     return Measured(outcomes, general, answers)
 
 

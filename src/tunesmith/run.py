@@ -5,9 +5,9 @@ from pathlib import Path
 from tunesmith.artifact import save
 from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import write_json
+from tunesmith.ends import face
 from tunesmith.evaluate.items import Measured
 from tunesmith.methods.inject import parameter_counts
-from tunesmith.models.language import CausalLM
 from tunesmith.opening import FACTS, claim, open_base, open_source, run_folder
 from tunesmith.outcome import Success, finished, recorded
 from tunesmith.proof import Check, Proof
@@ -47,12 +47,12 @@ def _run(recipe: Recipe, folder: Path, show: Show, known: Measured | None) -> Ru
     network = opened.base.network
     show.base(opened.base)
     show.choices(opened.choices)
-    model = CausalLM(network, recompute=opened.recipe.train.recompute)
+    model = face(opened.base.network, recompute=opened.recipe.train.recompute)
     show.way(model.way)
     attach(opened, model)
     counts = parameter_counts(network)
     show.parameters(*counts)
-    show.merging(opened.recipe.method.cannot_merge(network))
+    show.merging(opened.method.cannot_merge(network))
     proof = Proof.begin(network, opened.base.folder, probe(opened))
     opened = probed(opened, model, folder, show)
     fitted = train(opened, model, folder, show)

@@ -5,11 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.families import tiny
+from tests.families import tiny, tiny_scored
 from tunesmith.core.answers import PairBatch, RatedBatch, tree
 from tunesmith.core.batch import Example, pack
+from tunesmith.core.targets import Target, pack_targets
+from tunesmith.ends import face
+from tunesmith.methods.head import with_head
 from tunesmith.methods.lora import LoRA
-from tunesmith.models.language import CausalLM
+from tunesmith.models.language import Packed
 from tunesmith.objectives import OBJECTIVES
 from tunesmith.tasks import TASKS
 
@@ -32,21 +35,26 @@ def _batch(eats: str):
     if eats == "tokens":
         return pack([one for answers in rows for one in answers])
     reference = [(-30.0 - row, -31.0 + row) for row in range(len(rows))]
-    if eats == "pairs":
+    if eats == "targets":
+        rows = [one for answers in rows for one in answers]
+        return pack_targets(
+            [Target(r.tokens, [False] * len(r), i, target=float(i % 3), weight=1 + 0.1 * i) for i, r in enumerate(rows)]
+        )
+    if eats in ("pairs", "ranked"):
         return PairBatch.of([tree(r, better=((0, 1),), margins=(0.5,)) for r in rows], reference)
     assert eats == "rated"
     made = RatedBatch.of([tree(r, wanted=(True, False)) for r in rows], reference)
     return replace(made, drift=torch.tensor(0.3))
 
 
-def _model(family: str) -> CausalLM:
+def _model(family: str, ending: str = "words") -> Packed:
     torch.manual_seed(0)
-    network = tiny(family)
-    LoRA(rank=4).attach(network)
+    network = tiny(family) if ending == "words" else tiny_scored(family, 1 if ending == "value" else 3)
+    with_head(LoRA(rank=4), network).attach(network)
     for parameter in network.parameters():
         if parameter.requires_grad:
             torch.nn.init.normal_(parameter, std=0.05)
-    return CausalLM(network).train()
+    return face(network).train()
 
 
 def _gradient(model, objective, batches):
@@ -64,7 +72,8 @@ def test_each_kind_has_a_task_and_its_name():
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_the_gradient_does_not_depend_on_the_cut(name, family):
-    objective, model = OBJECTIVES[name](), _model(family)
+    objective = OBJECTIVES[name]()
+    model = _model(family, objective.ending)
     whole = _batch(objective.eats)
     halves = whole.halves()
     quarters = [part for half in halves for part in half.halves()]
@@ -77,7 +86,8 @@ def test_the_gradient_does_not_depend_on_the_cut(name, family):
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_steps_along_the_gradient_lower_it(name):
-    objective, model = OBJECTIVES[name](), _model("llama")
+    objective = OBJECTIVES[name]()
+    model = _model("llama", objective.ending)
     batch = _batch(objective.eats)
     before = objective(model, batch)
     assert all(not value.requires_grad for value in before.metrics.values())

@@ -19,6 +19,7 @@ COMMANDS = (
     "evaluate",
     "report",
     "generate",
+    "predict",
     "chat",
     "merge",
     "bases",

@@ -4,15 +4,20 @@ from typing import Annotated
 
 from pydantic import Field
 
+from tunesmith.objectives.classify import Classify
 from tunesmith.objectives.dpo import DPO
 from tunesmith.objectives.ipo import IPO
 from tunesmith.objectives.kto import KTO
 from tunesmith.objectives.objective import ObjectiveConfig
 from tunesmith.objectives.orpo import ORPO
+from tunesmith.objectives.regress import Regress
+from tunesmith.objectives.reward import Reward
 from tunesmith.objectives.sft import SFT
 from tunesmith.objectives.simpo import SimPO
 
-AnyObjective = Annotated[SFT | DPO | IPO | KTO | ORPO | SimPO, Field(discriminator="kind")]
+AnyObjective = Annotated[
+    SFT | DPO | IPO | KTO | ORPO | SimPO | Reward | Classify | Regress, Field(discriminator="kind")
+]
 
 OBJECTIVES: dict[str, type[ObjectiveConfig]] = {
     "sft": SFT,
@@ -21,5 +26,8 @@ OBJECTIVES: dict[str, type[ObjectiveConfig]] = {
     "kto": KTO,
     "orpo": ORPO,
     "simpo": SimPO,
+    "reward": Reward,
+    "classify": Classify,
+    "regress": Regress,
 }
 """By the kind that a recipe names."""

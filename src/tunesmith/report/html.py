@@ -10,6 +10,7 @@ from tunesmith.report.answer import answer, headline, values, verdict
 from tunesmith.report.folder import RunFiles
 from tunesmith.report.markup import Html, element, joined
 from tunesmith.report.numbers import duration, metric, share, size
+from tunesmith.report.reliability import reliability
 from tunesmith.report.style import STYLE
 
 NAME = "report.html"
@@ -57,7 +58,7 @@ def _title(files: RunFiles) -> str:
     return f"{Path(files.result.base).name or files.result.base}, tuned with {_METHODS.get(method, method)}{by}"
 
 
-_OBJECTIVES = {"simpo": "SimPO"}
+_OBJECTIVES = {"simpo": "SimPO", "classify": "its labels", "regress": "its numbers", "reward": "pairs, as a reward"}
 
 
 _METHODS = {
@@ -132,6 +133,7 @@ def _sections(files: RunFiles, folder: Path) -> list[Html]:
     parts = {
         "Before and after": evidence.before_after(files),
         "Confusion tables": evidence.confusions(files),
+        "Sureness": reliability(files),
         "Loss": evidence.curves(files),
         "What the objective saw": course.measures(files),
         "Answers side by side": evidence.answers(files),
