@@ -175,7 +175,8 @@ def test_neither_loss_nor_gradient_depends_on_the_cut(seed, lengths):
             total = sum(loss.total for loss in losses)
             total.backward()
             totals.append(
-                {"loss": float(total.detach())} | {k: sum(float(x.metrics[k]) for x in losses) for k in losses[0].metrics}
+                {"loss": float(total.detach())}
+                | {k: sum(float(x.metrics[k]) for x in losses) for k in losses[0].metrics}
             )
             slopes.append(logprobs.grad)
         assert totals[0] == pytest.approx(totals[1], rel=1e-4, abs=1e-4)
