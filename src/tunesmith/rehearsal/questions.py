@@ -9,12 +9,13 @@ from typing import Any
 
 from tunesmith.core.freed import give_back
 from tunesmith.evaluate.before_after import Outcome, compare, compare_general
-from tunesmith.evaluate.score import classify, score_examples
+from tunesmith.evaluate.score import score_examples
 from tunesmith.evidence import ANSWERS_AT_ONCE, Questions
 from tunesmith.models.generate import Sampling, step_by_step
 from tunesmith.models.language import CausalLM
 from tunesmith.opening import Opened, base_of
 from tunesmith.rehearsal.training import timed, timed_passes
+from tunesmith.tasks import TASKS
 
 PATIENCE = 10.0  # seconds for one group of answers; a longer one is taken to go on to its limit
 SCORED, GENERAL = 4, 3  # passes of items and of general text that are timed
@@ -60,16 +61,12 @@ class Asking:
     def scoring(self, model: CausalLM, most: int) -> float:
         """-> seconds to score all items, from at most `most` of their passes."""
         questions, limit, device = self.questions, self.opened.tokens_per_pass, self.opened.device
-        labelled = questions.labelled
-        sizes = [read(item) for item in questions.items] if labelled else list(map(len, questions.examples))
+        task = TASKS[questions.prepared.eats]
 
         def score(places: Sequence[int]) -> None:
-            if labelled:
-                classify(model, [questions.items[place] for place in places], limit, device)
-            else:
-                score_examples(model, [questions.examples[place] for place in places], limit, device)
+            task.outcomes(model, questions, places, limit, device)
 
-        return timed_passes(score, sizes, limit, most)
+        return timed_passes(score, task.sizes(questions), limit, most)
 
     def general(self, model: CausalLM) -> float:
         """-> seconds to score the general text, each token of which is scored."""
@@ -103,11 +100,6 @@ class Asking:
         steps = [_steps(g, tokenizer, config.answer_tokens) if most else usual for g in groups]
         prompts = [max(len(item.prompt) for item in group) * len(group) for group in groups]
         return reading * sum(prompts) / prompts[0] + each * sum(n - 1 for n in steps)
-
-
-def read(item: Any) -> int:
-    """-> the tokens that pass when the choices of `item` are compared: each begins with the prompt's last."""
-    return len(item.prompt) - 1 + sum(len(choice) + 1 for choice in item.choices)
 
 
 def _steps(group: Sequence[Any], tokenizer: Any, most: int) -> int:
