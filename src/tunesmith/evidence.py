@@ -14,7 +14,7 @@ from tunesmith.core.batch import Example, TokenBatch
 from tunesmith.core.freed import give_back
 from tunesmith.data.encode import Item
 from tunesmith.data.prepare import Prepared
-from tunesmith.evaluate.before_after import Evaluation, compare, compare_general
+from tunesmith.evaluate.before_after import Evaluation, Outcome, compare, compare_general
 from tunesmith.evaluate.config import Evaluate
 from tunesmith.evaluate.items import Measured
 from tunesmith.evaluate.score import score_tokens
@@ -36,12 +36,20 @@ class Questions:
     examples: Sequence[Example]
     general: Sequence[Example]
     config: Evaluate
+    judge: Callable[[CausalLM, Sequence[Example]], list[Outcome]] | None = None
+    """What a model does on examples, where it is measured by what it writes."""
 
     @classmethod
-    def of(cls, prepared: Prepared, tokenizer: Any, config: Evaluate) -> "Questions":
+    def of(
+        cls,
+        prepared: Prepared,
+        tokenizer: Any,
+        config: Evaluate,
+        judge: Callable[[CausalLM, Sequence[Example]], list[Outcome]] | None = None,
+    ) -> "Questions":
         """The test part, cut to `config.items`, and the general text."""
         general = _general(tokenizer) if config.general else []
-        return cls(prepared, prepared.test_items[: config.items], prepared.test[: config.items], general, config)
+        return cls(prepared, prepared.test_items[: config.items], prepared.test[: config.items], general, config, judge)
 
     @property
     def tokens(self) -> int:
@@ -124,7 +132,10 @@ def measured(model: CausalLM, tokenizer: Any, questions: Questions, tokens_per_p
     answers = write_answers(model.network, tokenizer, questions)
     scored = questions.config.score_answers
     task, places = TASKS[questions.prepared.eats], range(len(questions.examples))
-    outcomes = task.outcomes(counting(model), questions, places, tokens_per_pass, device)
+    if questions.judge is not None:
+        outcomes = questions.judge(model, questions.examples)
+    else:
+        outcomes = task.outcomes(counting(model), questions, places, tokens_per_pass, device)
     outcomes = [replace(o, answer=answers[i] if i < scored else None) for i, o in enumerate(outcomes)]
     general = score_tokens(counting(model.scores), questions.general, tokens_per_pass, device)
     return Measured(outcomes, general, answers)

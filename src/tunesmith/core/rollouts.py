@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from tunesmith.core import answers as trees
 from tunesmith.core.batch import Batch, Example, TokenBatch, pack
 
 SIGNALS = ("advantage", "old", "reference", "weight", "value", "goal")
@@ -102,15 +103,10 @@ def _branches_cut(packed: TokenBatch) -> tuple[TokenBatch, TokenBatch] | None:
 
 
 def tree(prompt: Sequence[int], answers: Sequence[Sequence[int]], row: int) -> Example:
-    """Trunk: the prompt but for its last token, which stands at the head of each branch."""
+    """-> a prompt and its answers, whose tokens are all learned."""
     assert prompt and answers and all(answers), "a tree needs a prompt and answers that are not empty"
-    *trunk, last = prompt
-    tokens, trained, branches = list(trunk), [False] * len(trunk), [0] * len(trunk)
-    for number, answer in enumerate(answers, start=1):
-        tokens += [last, *answer]
-        trained += [False] + [True] * len(answer)
-        branches += [number] * (1 + len(answer))
-    return Example(tokens, trained, row, branches)
+    before = [False] * len(prompt)
+    return trees.tree([Example([*prompt, *answer], [*before, *[True] * len(answer)], row) for answer in answers])
 
 
 def pack_rollouts(rollouts: Sequence[Rollout], told: Mapping[str, float] | None = None) -> RolloutBatch:

@@ -28,6 +28,7 @@ class Outcome:
     reference: str = ""
     preference: tuple[float, float] | None = None  # of compared answers: the share of right pairs, how far apart (nats)
     wanted: bool | None = None  # of a rated answer
+    reward: float | None = None  # what its own answer is worth
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,11 @@ def compare(
     assert [o.row for o in before] == [o.row for o in after], "a paired comparison needs the same rows on both sides"
     resamples = resamples or _draws(len(before))
     liked = [i for i, o in enumerate(before) if o.wanted is not False]
-    found = _likelihood("", _counts(before, liked), _counts(after, liked), resamples)
+    found = Evaluation()
+    if not before or any(o.tokens for o in before):  # of prompts alone there is no likelihood
+        found = _likelihood("", _counts(before, liked), _counts(after, liked), resamples)
+    if before and all(o.reward is not None for o in before):
+        found = found.joined(_rewarded(before, after, resamples))
     if len(liked) < len(before):
         found = found.joined(_unwanted(before, after, resamples))
     compared = [i for i, o in enumerate(before) if o.preference is not None]
@@ -111,6 +116,12 @@ def _draws(items: int) -> int:
 
 def _counts(outcomes: Sequence[Outcome], places: Sequence[int]) -> np.ndarray:
     return np.array([(outcomes[i].nll, outcomes[i].tokens) for i in places], float)
+
+
+def _rewarded(before: Sequence[Outcome], after: Sequence[Outcome], resamples: int) -> Evaluation:
+    first, second = ([o.reward or 0.0 for o in side] for side in (before, after))
+    difference = paired_difference(first, second, higher_is_better=True, resamples=resamples)
+    return _one("reward", (float(np.mean(first)), float(np.mean(second))), difference)
 
 
 def _unwanted(before: Sequence[Outcome], after: Sequence[Outcome], resamples: int) -> Evaluation:

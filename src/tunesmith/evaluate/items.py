@@ -49,7 +49,8 @@ def _of_item(side: Measured, place: int) -> dict[str, Any]:
     said = {"predicted": outcome.predicted} if outcome.predicted is not None else {}
     answer = {"answer": outcome.answer} if outcome.answer is not None else {}
     preference = {"preference": list(outcome.preference)} if outcome.preference is not None else {}
-    return {"nll": outcome.nll} | said | answer | preference
+    reward = {"reward": outcome.reward} if outcome.reward is not None else {}
+    return {"nll": outcome.nll} | said | answer | preference | reward
 
 
 def read_items(folder: Path, side: str) -> Measured:
@@ -78,6 +79,7 @@ def _outcome(line: Mapping[str, Any], side: str) -> Outcome:
         reference=line.get("reference", ""),
         preference=None if right is None else (float(right), float(apart)),
         wanted=line.get("wanted"),
+        reward=own.get("reward"),
     )
 
 

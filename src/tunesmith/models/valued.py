@@ -15,6 +15,9 @@ from tunesmith.core.errors import UserError
 from tunesmith.models.head import label_logprobs
 from tunesmith.models.language import CausalLM
 
+VALUE_HEAD = ("value_head.weight", "value_head.bias")
+"""What trains beside the network."""
+
 
 class ValuedLM(CausalLM):
     """`CausalLM` whose `value_head` trains beside the network, and is no part of it."""

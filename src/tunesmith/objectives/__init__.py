@@ -5,14 +5,17 @@ from typing import Annotated
 from pydantic import Field
 
 from tunesmith.objectives.dpo import DPO
+from tunesmith.objectives.grpo import GRPO
 from tunesmith.objectives.ipo import IPO
 from tunesmith.objectives.kto import KTO
 from tunesmith.objectives.objective import ObjectiveConfig
 from tunesmith.objectives.orpo import ORPO
+from tunesmith.objectives.ppo import PPO
+from tunesmith.objectives.rloo import RLOO
 from tunesmith.objectives.sft import SFT
 from tunesmith.objectives.simpo import SimPO
 
-AnyObjective = Annotated[SFT | DPO | IPO | KTO | ORPO | SimPO, Field(discriminator="kind")]
+AnyObjective = Annotated[SFT | DPO | IPO | KTO | ORPO | SimPO | GRPO | RLOO | PPO, Field(discriminator="kind")]
 
 OBJECTIVES: dict[str, type[ObjectiveConfig]] = {
     "sft": SFT,
@@ -21,5 +24,8 @@ OBJECTIVES: dict[str, type[ObjectiveConfig]] = {
     "kto": KTO,
     "orpo": ORPO,
     "simpo": SimPO,
+    "grpo": GRPO,
+    "rloo": RLOO,
+    "ppo": PPO,
 }
 """By the kind that a recipe names."""

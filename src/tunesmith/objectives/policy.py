@@ -12,15 +12,18 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from tunesmith.core.config import Config
+from tunesmith.core.protocols import Eats
 from tunesmith.core.rollouts import RolloutBatch
+from tunesmith.objectives.objective import ObjectiveConfig
 
 
-class FromRewards(Config):
+class FromRewards(ObjectiveConfig):
     """What every objective has that learns from answers of its own."""
 
-    eats: ClassVar[str] = "prompts"
-    needs_reference: ClassVar[bool] = True
+    eats: ClassVar[Eats] = "prompts"
+    rate: ClassVar[float] = 0.3
+    valued: ClassVar[bool] = False
+    """Whether it needs a model with a value head."""
 
     reward: str | dict[str, float]
     """What an answer is worth: a verifier (exact, number, regex:…, json-schema:file, length:10-200, format,

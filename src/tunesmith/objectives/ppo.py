@@ -32,7 +32,7 @@ class PPO(FromRewards):
     """Learn from rewards, against what a value head expects at each token."""
 
     kind: Literal["ppo"] = "ppo"
-    needs_values: ClassVar[bool] = True
+    valued: ClassVar[bool] = True
     answers: int = Field(4, ge=1, le=4096)
     """Answers that are sampled for each prompt of a step."""
     updates: int = Field(4, ge=1, le=64)

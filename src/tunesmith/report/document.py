@@ -35,6 +35,8 @@ class Training(Part):
     """Those that the model had to learn to produce."""
     seconds: float
     """Time of the steps alone."""
+    rollout_seconds: float | None = None
+    """The part of it in which answers were written and judged; null where none are."""
     tokens_per_second: float
     peak_memory_bytes: int
     """The most memory the process held: on the GPU when there is one, else resident."""

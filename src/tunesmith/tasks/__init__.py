@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from tunesmith.core.protocols import Eats
-from tunesmith.tasks import pairs, rated, tokens
+from tunesmith.tasks import pairs, prompts, rated, tokens
 from tunesmith.tasks.task import Task
 
-TASKS: Mapping[Eats, Task] = {"tokens": tokens.TASK, "pairs": pairs.TASK, "rated": rated.TASK}
+TASKS: Mapping[Eats, Task] = {"tokens": tokens.TASK, "pairs": pairs.TASK, "rated": rated.TASK, "prompts": prompts.TASK}
 """By what the objective eats."""
