@@ -17,11 +17,7 @@ def _example(prompt: list[int], answer: list[int], row: int = 1) -> Example:
 
 def _paths(one: Answers) -> list[tuple[list[int], list[bool]]]:
     """Each answer with what stands before it, read back from the tree."""
-    rows = list(zip(one.tokens, one.trained, one.branches, strict=True))
-    return [
-        ([t for t, _, b in rows if b in (0, k)], [y for _, y, b in rows if b in (0, k)])
-        for k in range(1, one.count + 1)
-    ]
+    return [(list(path.tokens), list(path.trained)) for path in one.paths]
 
 
 @given(TOKENS, st.lists(TOKENS, min_size=1, max_size=4))

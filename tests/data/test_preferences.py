@@ -21,14 +21,8 @@ def _prepared(tmp_path, rows, eats, tokenizer=None, **config):
 def _said(example):
     """-> the text of each answer with what stands before it."""
     tokenizer = tiny_tokenizer()
-    rows = list(zip(example.tokens, example.trained, example.branches, strict=True))
-    return [
-        (
-            tokenizer.decode([t for t, _, b in rows if b in (0, k)]),
-            tokenizer.decode([t for t, y, b in rows if b in (0, k) and y]),
-        )
-        for k in range(1, example.count + 1)
-    ]
+    paths = [(path, [t for t, y in zip(path.tokens, path.trained, strict=True) if y]) for path in example.paths]
+    return [(tokenizer.decode(path.tokens), tokenizer.decode(learned)) for path, learned in paths]
 
 
 USER = {"role": "user", "content": "Is it raining?"}

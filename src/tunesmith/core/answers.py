@@ -33,6 +33,14 @@ class Answers(Example):
         learned = [branch for branch, trained in zip(self.branches, self.trained, strict=True) if trained]
         return tuple(learned.count(k) for k in range(1, self.count + 1))
 
+    @property
+    def paths(self) -> tuple[Example, ...]:
+        """Each answer with its prompt, as an example of its own."""
+        assert self.branches is not None
+        rows = list(zip(self.tokens, self.trained, self.branches, strict=True))
+        own = ([row for row in rows if row[2] in (0, k)] for k in range(1, self.count + 1))
+        return tuple(Example([t for t, _, _ in path], [y for _, y, _ in path], self.row) for path in own)
+
 
 @dataclass(frozen=True, slots=True)
 class Asked(Example):
@@ -42,13 +50,14 @@ class Asked(Example):
     values: Mapping[str, Any] = field(default_factory=dict)  # the row, as a reward may want to see it
 
 
-def tree(answers: Sequence[Example], **known: Any) -> Answers:
+def tree(answers: Sequence[Example], *, share: bool = True, **known: Any) -> Answers:
     """-> examples that begin with the same prompt as one tree. `known`: the other fields of `Answers`.
 
     Shared is what is equal, token for token, and trained in none of them: it does not matter where a tokenizer would
-    have cut the prompt. The row is that of the first.
+    have cut the prompt. The row is that of the first. `share`: else each branch has its prompt, the yardstick.
     """
-    shared = max(0, _alike(answers) - 1)  # the last token of all stands at the head of each branch
+    # The last token of all stands at the head of each branch.
+    shared = max(0, _alike(answers) - 1) if share else 0
     tokens, trained = list(answers[0].tokens[:shared]), [False] * shared
     branches = [0] * shared
     for number, answer in enumerate(answers, start=1):
