@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test test-slow check bench docs clean
+.PHONY: demo test test-slow check bench bench-dpo docs clean
 
 demo: $(VENV)/.user ## set up, then fine-tune the default base on real data and show the evidence
 	$(BIN)/tunesmith quickstart
@@ -23,6 +23,9 @@ check: $(VENV)/.dev ## lint, format, types, layers
 
 bench: $(VENV)/.bench ## ours beside TRL + PEFT, in one interleaved run
 	$(BIN)/python benchmarks/sft.py
+
+bench-dpo: $(VENV)/.bench ## our DPO beside TRL's DPOTrainer + PEFT, in one interleaved run
+	$(BIN)/python benchmarks/dpo.py
 
 docs: $(VENV)/.dev ## write docs/reference from the recipe's types
 	$(BIN)/python scripts/make_reference.py

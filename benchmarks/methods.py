@@ -59,7 +59,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _speed(work: Work, run: dict[str, Any], clock: str) -> float:
-    pairs = list(zip(work.tokens_of_step(), run[clock], strict=True))[WARM_UP:]
+    pairs = list(zip(work.units_of_step(), run[clock], strict=True))[WARM_UP:]
     return sum(tokens for tokens, _ in pairs) / sum(seconds for _, seconds in pairs)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from turns import HERE, default_base, described, machine, run_tool, speed
+from turns import HERE, default_base, machine, run_tool, speed
 from work import Work, make_work
 
 KINDS = ("bf16", "nf4", "int8")
@@ -65,7 +65,7 @@ def _result(work: Work, runs: dict[str, list[dict[str, Any]]], clock: str) -> di
         for kind, of_kind in runs.items()
     }
     versions = {name: version(name) for name in ("torch", "transformers", "bitsandbytes")}
-    return {"machine": machine(), "clock": clock, "versions": versions, "work": described(work), "kinds": kinds}
+    return {"machine": machine(), "clock": clock, "versions": versions, "work": work.described(), "kinds": kinds}
 
 
 def table(result: dict[str, Any]) -> str:

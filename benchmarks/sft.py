@@ -3,125 +3,33 @@
 python benchmarks/sft.py [--rows labels|answers] [--steps 10] [--rounds 3] [--threads N] [--base FOLDER]
 """
 
-import argparse
-import json
-import os
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
-from statistics import median
-from typing import Any
 
-from turns import default_base, described, machine, run_tool, speed
-from work import Work, make_work
+from beside import ALLOCATOR, Contest, Tool, parser
+from turns import default_base
+from work import make_work
 
-HERE = Path(__file__).parent
-ALLOCATOR = {  # glibc: keep what was freed, in huge pages
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 36),
-    "MALLOC_TOP_PAD_": str(1 << 26),
-    "THP_MEM_ALLOC_ENABLE": "1",
+TOOLS = {
+    "tunesmith": Tool("tool_tunesmith.py", "as drawn"),
+    "trl": Tool("tool_trl.py", "as drawn", ("installed",)),
+    "tunesmith, grouped": Tool("tool_tunesmith.py", "grouped"),
+    "trl, tuned": Tool("tool_trl.py", "grouped", ("tuned",), tuple(ALLOCATOR.items())),
 }
-TOOLS: dict[str, tuple[list[str], dict[str, str]]] = {
-    "tunesmith": (["tool_tunesmith.py", "work.json"], {}),
-    "trl": (["tool_trl.py", "work.json", "installed"], {}),
-    "tunesmith, grouped": (["tool_tunesmith.py", "grouped.json"], {}),
-    "trl, tuned": (["tool_trl.py", "grouped.json", "tuned"], ALLOCATOR),
-}
-PAIRS = [("tunesmith", "trl"), ("tunesmith, grouped", "trl, tuned")]  # each pair trains in one order
+PAIRS = [("tunesmith", "trl"), ("tunesmith, grouped", "trl, tuned")]
 """Grouped: rows of similar length share a batch, which spares a tool that pads. Tuned TRL gets that order."""
 
 
 def main() -> None:
-    asked = _arguments()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        work = make_work(asked.base or default_base(), asked.rows, asked.steps, folder)
-        work.write(folder / "work.json")
-        work.grouped().write(folder / "grouped.json")
-        runs: dict[str, list[dict[str, Any]]] = {tool: [] for tool in TOOLS}
-        if asked.threads:
-            os.environ["OMP_NUM_THREADS"] = str(asked.threads)
-        clock = "processor_seconds" if asked.processor else "seconds"
-        for turn in range(asked.rounds):
-            for tool in TOOLS:
-                runs[tool].append(_run(tool, folder))
-                print(f"round {turn + 1}, {tool}: {_line(work, tool, runs[tool][-1], clock)}", flush=True)
-    result = _result(work, runs, clock)
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(table(result))
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--base", type=Path, help="a folder of safetensors with a chat template; else smollm2-135m")
-    parser.add_argument(
+    arguments = parser(__doc__, "sft.json", steps=10)
+    arguments.add_argument(
         "--rows", choices=("labels", "answers"), default="labels", help="what the reviews are made into"
     )
-    parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, help="of each tool; one thread and --processor suit a busy machine")
-    parser.add_argument("--processor", action="store_true", help="count processor time, not the clock's")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "sft.json")
-    return parser.parse_args()
-
-
-def _run(tool: str, folder: Path) -> dict[str, Any]:
-    (script, work, *arguments), more = TOOLS[tool]
-    return run_tool(script, [str(folder / work), *arguments], more)
-
-
-def _order(work: Work, tool: str) -> Work:
-    return work.grouped() if "grouped.json" in TOOLS[tool][0] else work
-
-
-def _speed(work: Work, tool: str, run: dict[str, Any], clock: str) -> float:
-    return speed(_order(work, tool), run, clock)
-
-
-def _line(work: Work, tool: str, run: dict[str, Any], clock: str) -> str:
-    return (
-        f"{_speed(work, tool, run, clock):.0f} tokens/s, {run['peak_bytes'] / 1e9:.2f} GB, loss {run['losses'][-1]:.3f}"
-    )
-
-
-def _result(work: Work, runs: dict[str, list[dict[str, Any]]], clock: str) -> dict[str, Any]:
-    tools = {
-        tool: {
-            "tokens_per_second": median(_speed(work, tool, run, clock) for run in of_tool),
-            "peak_bytes": median(run["peak_bytes"] for run in of_tool),
-            "losses": of_tool[0]["losses"],
-            "rounds": of_tool,
-        }
-        for tool, of_tool in runs.items()
-    }
-    return {
-        "machine": machine(),
-        "clock": clock,
-        "versions": {name: version(name) for name in ("torch", "transformers", "trl", "peft")},
-        "work": described(work),
-        "tools": tools,
-        "loss_difference": {f"{a} / {b}": _apart(tools[a]["losses"], tools[b]["losses"]) for a, b in PAIRS},
-    }
-
-
-def _apart(a: list[float], b: list[float]) -> float:
-    return max(abs(x - y) for x, y in zip(a, b, strict=True))
-
-
-def table(result: dict[str, Any]) -> str:
-    """-> what to print: a line a tool, the ratios, and how far the losses are apart."""
-    ours = result["tools"]["tunesmith"]
-    lines = [f"{'':20}{'tokens/s':>10}{'ratio':>8}{'peak GB':>10}{'ratio':>8}{'first loss':>12}{'last loss':>11}"]
-    for tool, one in result["tools"].items():
-        speed, peak = one["tokens_per_second"], one["peak_bytes"]
-        lines.append(
-            f"{tool:20}{speed:10.0f}{ours['tokens_per_second'] / speed:8.2f}{peak / 1e9:10.2f}"
-            f"{ours['peak_bytes'] / peak:8.2f}{one['losses'][0]:12.3f}{one['losses'][-1]:11.3f}"
-        )
-    lines += [f"largest difference of a step's loss, {pair}: {x:.4f}" for pair, x in result["loss_difference"].items()]
-    return "\n".join(lines)
+    asked = arguments.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        work = make_work(asked.base or default_base(), asked.rows, asked.steps, Path(folder))
+        works = {"as drawn": work, "grouped": work.grouped()}
+        Contest("tokens", works, TOOLS, PAIRS).held(asked)
 
 
 if __name__ == "__main__":

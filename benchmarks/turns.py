@@ -38,7 +38,7 @@ def run_tool(script: str, arguments: Sequence[str], more: Mapping[str, str]) -> 
 
 def speed(work: Work, run: dict[str, Any], clock: str) -> float:
     """-> tokens per second, the median over the steps."""
-    pairs = list(zip(work.tokens_of_step(), run[clock], strict=True))
+    pairs = list(zip(work.units_of_step(), run[clock], strict=True))
     return median(tokens / seconds for tokens, seconds in pairs[WARM_UP:])
 
 
@@ -47,18 +47,6 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": os.environ.get("OMP_NUM_THREADS", "default"),
-    }
-
-
-def described(work: Work) -> dict[str, Any]:
-    return {
-        "base": Path(work.base).name,
-        "rows": len(work.tokens),
-        "tokens_a_row": sum(map(len, work.tokens)) / len(work.tokens),
-        "trained_share": sum(map(sum, work.trained)) / sum(map(len, work.tokens)),
-        "rank": work.rank,
-        "batch_size": work.batch_size,
-        "steps": work.steps,
     }
 
 

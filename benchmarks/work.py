@@ -4,6 +4,7 @@ import json
 import random
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -35,7 +36,7 @@ class Work:
     def read(cls, path: str) -> "Work":
         return cls(**json.loads(Path(path).read_text()))
 
-    def tokens_of_step(self) -> list[int]:
+    def units_of_step(self) -> list[int]:
         """-> how many tokens, padding not counted, each step has."""
         size = self.batch_size
         return [sum(map(len, self.tokens[i : i + size])) for i in range(0, len(self.tokens), size)]
@@ -53,6 +54,18 @@ class Work:
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self)))
 
+    def described(self) -> dict[str, Any]:
+        """-> what a result says of it."""
+        return {
+            "base": Path(self.base).name,
+            "rows": len(self.tokens),
+            "tokens_a_row": sum(map(len, self.tokens)) / len(self.tokens),
+            "trained_share": sum(map(sum, self.trained)) / sum(map(len, self.tokens)),
+            "rank": self.rank,
+            "batch_size": self.batch_size,
+            "steps": self.steps,
+        }
+
 
 def make_work(base: Path, rows: str, steps: int, folder: Path) -> Work:
     """`labels`: the demo's rows, whose answer is a label. `answers`: the last words of a review are the answer."""
@@ -61,7 +74,7 @@ def make_work(base: Path, rows: str, steps: int, folder: Path) -> Work:
     every = (_labels if rows == "labels" else _answers)(tokenizer, base)
     chosen = random.Random(0).sample(every, steps * batch_size)
     adapter = folder / "start.safetensors"
-    _make_adapter(base, method, adapter)
+    make_adapter(base, method, adapter)
     tokens, trained = [t for t, _ in chosen], [m for _, m in chosen]
     return Work(str(base), str(adapter), method.rank, method.alpha, batch_size, steps, 2e-4, tokens, trained)
 
@@ -96,7 +109,7 @@ def _row(tokenizer: PreTrainedTokenizerBase, text: str) -> Row:
     return whole, [i >= len(head) for i in range(len(whole))]
 
 
-def _make_adapter(base: Path, method: LoRA, path: Path) -> None:
+def make_adapter(base: Path, method: LoRA, path: Path) -> None:
     torch.manual_seed(0)
     network = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
     method.attach(network)

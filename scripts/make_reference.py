@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from tunesmith.methods import METHODS
-from tunesmith.objectives.sft import SFT
+from tunesmith.objectives import OBJECTIVES
 from tunesmith.recipe import Recipe
 from tunesmith.report.document import RunResult
 
@@ -25,7 +25,8 @@ def recipe_page() -> str:
         parts += [f"## `{name}`", "", _first(kind), "", *_table(kind, f"{name}.")]
     for kind_name, method in METHODS.items():
         parts += [f"## `method.kind: {kind_name}`", "", _first(method), "", *_table(method, "method.")]
-    parts += ["## `objective.kind: sft`", "", _first(SFT), "", *_table(SFT, "objective.")]
+    for kind_name, objective in OBJECTIVES.items():
+        parts += [f"## `objective.kind: {kind_name}`", "", _first(objective), "", *_table(objective, "objective.")]
     return "\n".join(parts).rstrip() + "\n"
 
 

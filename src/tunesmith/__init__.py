@@ -23,13 +23,22 @@ if TYPE_CHECKING:
     from tunesmith.loaded import Loaded, load
     from tunesmith.methods.full import Full
     from tunesmith.methods.lora import LoRA
+    from tunesmith.objectives.dpo import DPO
+    from tunesmith.objectives.ipo import IPO
+    from tunesmith.objectives.kto import KTO
+    from tunesmith.objectives.orpo import ORPO
     from tunesmith.objectives.sft import SFT
+    from tunesmith.objectives.simpo import SimPO
     from tunesmith.recipe import Recipe, read_recipe
     from tunesmith.report.document import RunResult
     from tunesmith.run import run
     from tunesmith.train.config import Train
 
 __all__ = [
+    "DPO",
+    "IPO",
+    "KTO",
+    "ORPO",
     "SFT",
     "Data",
     "Evaluate",
@@ -40,6 +49,7 @@ __all__ = [
     "Recipe",
     "RunFailed",
     "RunResult",
+    "SimPO",
     "Train",
     "UserError",
     "load",
@@ -50,7 +60,12 @@ __all__ = [
 BUSY = 0.7  # processes that ran or waited, on average over the last minute
 
 _PLACES = {
+    "DPO": "objectives.dpo",
+    "IPO": "objectives.ipo",
+    "KTO": "objectives.kto",
+    "ORPO": "objectives.orpo",
     "SFT": "objectives.sft",
+    "SimPO": "objectives.simpo",
     "Data": "data.config",
     "Evaluate": "evaluate.config",
     "Full": "methods.full",

@@ -3,11 +3,10 @@
 import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from tunesmith.catalogue.fetch import fetch
@@ -15,13 +14,14 @@ from tunesmith.core.batch import Example, TokenBatch
 from tunesmith.core.freed import give_back
 from tunesmith.data.encode import Item
 from tunesmith.data.prepare import Prepared
-from tunesmith.evaluate.before_after import Evaluation, Outcome, compare, compare_general
+from tunesmith.evaluate.before_after import Evaluation, compare, compare_general
 from tunesmith.evaluate.config import Evaluate
 from tunesmith.evaluate.items import Measured
-from tunesmith.evaluate.score import classify, score_examples, score_tokens
-from tunesmith.models.generate import generate
+from tunesmith.evaluate.score import score_tokens
+from tunesmith.models.generate import Sampling, generate
 from tunesmith.models.language import CausalLM
-from tunesmith.models.sampling import Sampling
+from tunesmith.tasks import TASKS
+from tunesmith.tasks.task import Scorer
 
 GENERAL = "state-of-the-union"
 
@@ -45,11 +45,7 @@ class Questions:
     @property
     def tokens(self) -> int:
         """How many tokens one model reads to be scored."""
-        if self.labelled:
-            scored = sum(len(i.prompt) + sum(len(c) + 1 for c in i.choices) for i in self.items)
-        else:
-            scored = sum(map(len, self.examples))
-        return scored + sum(map(len, self.general))
+        return sum(TASKS[self.prepared.eats].sizes(self)) + sum(map(len, self.general))
 
     @property
     def labelled(self) -> bool:
@@ -126,38 +122,11 @@ def measured(model: CausalLM, tokenizer: Any, questions: Questions, tokens_per_p
 
     answers = write_answers(model.network, tokenizer, questions)
     scored = questions.config.score_answers
-    outcomes = (_labelled if questions.labelled else _plain)(counting(model), questions, tokens_per_pass, device)
-    outcomes = [
-        Outcome(o.row, o.nll, o.tokens, o.predicted, o.gold, answers[i] if i < scored else None, o.reference)
-        for i, o in enumerate(outcomes)
-    ]
+    task, places = TASKS[questions.prepared.eats], range(len(questions.examples))
+    outcomes = task.outcomes(counting(model), questions, places, tokens_per_pass, device)
+    outcomes = [replace(o, answer=answers[i] if i < scored else None) for i, o in enumerate(outcomes)]
     general = score_tokens(counting(model.scores), questions.general, tokens_per_pass, device)
     return Measured(outcomes, general, answers)
-
-
-Scorer = Callable[[TokenBatch], Tensor]
-
-
-def _labelled(model: Scorer, questions: Questions, tokens_per_pass: int, device: torch.device) -> list[Outcome]:
-    """The gold answer's likelihood is that of one of the choices: a prompt is read once for all."""
-    labels = questions.prepared.labels
-    found = []
-    choices = classify(model, questions.items, tokens_per_pass, device)
-    for item, choice in zip(questions.items, choices, strict=True):
-        assert item.label is not None
-        gold = labels.index(item.label)
-        nll, tokens = -choice.scores[gold], len(item.choices[gold])
-        found.append(Outcome(item.row, nll, tokens, labels[choice.predicted], item.label, reference=item.answer))
-    return found
-
-
-def _plain(model: Scorer, questions: Questions, tokens_per_pass: int, device: torch.device) -> list[Outcome]:
-    scores = score_examples(model, questions.examples, tokens_per_pass, device)
-    references = {item.row: item.answer for item in questions.items}
-    return [
-        Outcome(example.row, nll, tokens, reference=references.get(example.row, ""))
-        for example, (nll, tokens) in zip(questions.examples, scores, strict=True)
-    ]
 
 
 def write_answers(network: Any, tokenizer: Any, questions: Questions) -> dict[int, str]:

@@ -113,7 +113,9 @@ def open_source(recipe: Recipe, say: Say) -> Source:
     config = check_folder(folder, say)
     tokenizer = load_tokenizer(folder, config)
     context = getattr(config.get_text_config(), "max_position_embeddings", None)
-    prepared = prepare(named.data, tokenizer, context=context, allow_download=recipe.allow_download)
+    prepared = prepare(
+        named.data, tokenizer, context=context, eats=recipe.objective.eats, allow_download=recipe.allow_download
+    )
     if not prepared.train:
         raise UserError("data.train: no row is left to train on")
     if recipe.train.learning_rate == "auto" and not prepared.validation:
@@ -239,7 +241,7 @@ def _choices(source: Source, base: Base, probe: Probe, device: torch.device) -> 
     train, method = source.recipe.train, source.recipe.method
     choices: dict[str, dict[str, Any]] = {"train.precision": {"value": probe.precision, "reason": probe.reason}}
     if train.learning_rate is None:
-        choices["train.learning_rate"] = {"value": method.learning_rate, "reason": method.reason}
+        choices["train.learning_rate"] = own_rate(source.recipe)
     if train.tokens_per_pass is None:
         # Weights are there already; gradients, moments and masters of what trains are at most 16 bytes a weight.
         trained = 16 * base.network.num_parameters() if method.kind == "full" else 0
@@ -248,6 +250,13 @@ def _choices(source: Source, base: Base, probe: Probe, device: torch.device) -> 
     if train.epochs is None and train.max_steps is None:
         choices["train.epochs"] = {"value": 1.0, "reason": "each example once; more only when validation still falls"}
     return choices
+
+
+def own_rate(recipe: Recipe) -> dict[str, Any]:
+    """-> the rate of the method, lower where the objective wants that, with the reason."""
+    method, objective = recipe.method, recipe.objective
+    why = method.reason if objective.rate == 1 else f"{method.reason}; times {objective.rate:g} for {objective.kind}"
+    return {"value": float(f"{method.learning_rate * objective.rate:.3g}"), "reason": why}
 
 
 def _difference(before: Recipe, after: Recipe) -> str:

@@ -18,11 +18,13 @@ from torch import Tensor
 from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import write_json
 from tunesmith.core.order import steps_per_epoch
-from tunesmith.evaluate.score import score_examples
 from tunesmith.models.language import CausalLM
-from tunesmith.opening import CHOICES, Opened
+from tunesmith.opening import CHOICES, Opened, own_rate
 from tunesmith.show import Show
-from tunesmith.stages import rates, stream_of
+from tunesmith.stages import feed_of, rates
+from tunesmith.streams.stream import steps as steps_of
+from tunesmith.tasks.reference import referring
+from tunesmith.tasks.task import validate
 from tunesmith.train import randomness
 from tunesmith.train.optimizer import Optimizer
 from tunesmith.train.schedule import factor
@@ -54,7 +56,7 @@ class Size:
     def of(cls, opened: Opened) -> "Size":
         config = opened.recipe.train
         steps = config.steps(steps_per_epoch(len(opened.prepared.train), config.batch_size))
-        return cls(rates_around(opened.recipe.method.learning_rate), min(steps, MANY, max(FEW, steps // 5)))
+        return cls(rates_around(own_rate(opened.recipe)["value"]), min(steps, MANY, max(FEW, steps // 5)))
 
     def within(self, seconds: float, step: float, validation: float) -> "Size":
         """What of this fits into `seconds`, when a step and a validation take so long: fewer steps, then fewer rates.
@@ -88,6 +90,7 @@ class RateProbe:
 
     opened: Opened
     model: CausalLM
+    show: Show
     step_seconds: list[float] = field(default_factory=list)
     validation_seconds: list[float] = field(default_factory=list)
     _limit: int | None = None  # tokens a pass, once a longer one did not fit the memory
@@ -96,7 +99,9 @@ class RateProbe:
         self.rows = self.opened.prepared.validation[:ROWS]
         self.parameters = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         self._start: dict[str, Tensor] = {name: p.detach().clone() for name, p in self.parameters.items()}
-        self._stream = stream_of(self.opened)
+        config = self.opened.recipe.train
+        self._feed = feed_of(self.opened, self.model, referring(self.opened, self.model, self.show))
+        self._stream = steps_of(self._feed, self.opened.prepared.train, seed=config.seed, batch_size=config.batch_size)
 
     def trial(self, rate: float, steps: int) -> Trial:
         """Train `steps` steps with `rate` at the top of the schedule, validate, and go back to the start."""
@@ -112,12 +117,13 @@ class RateProbe:
         return Trial(rate, loss if math.isfinite(loss) else None)
 
     def validation_loss(self) -> float:
-        """-> nats per token on the validation rows, of the model as it is now."""
+        """-> the objective on the validation rows, of the model as it is now."""
         begin = time.perf_counter()
         self.model.eval()
-        scores = score_examples(self.model, self.rows, self.opened.tokens_per_pass, self.opened.device)
+        passes = self._feed(self.rows, None)
+        loss = validate(self.model, self.opened.recipe.objective, passes, self.opened.device)["loss"]
         self.validation_seconds.append(time.perf_counter() - begin)
-        return sum(nll for nll, _ in scores) / sum(tokens for _, tokens in scores)
+        return loss
 
     def _train(self, rate: float, steps: int) -> None:
         config = self.opened.recipe.train
@@ -148,7 +154,7 @@ def try_rates(probe: RateProbe, size: Size, hear: Callable[[int], None]) -> dict
     for rate in size.rates:
         trials.append(probe.trial(rate, size.steps))
         hear(len(trials) * size.steps)
-    value, why = best(trials, start, probe.opened.recipe.method.learning_rate)
+    value, why = best(trials, start, own_rate(probe.opened.recipe)["value"])
     about = f"{why}; {len(trials)} rates tried for {size.steps} steps each ({size.all_steps} steps in all)"
     return {
         "value": value,
@@ -185,7 +191,7 @@ def probed(opened: Opened, model: CausalLM, folder: Path, show: Show) -> Opened:
         return opened
     size = Size.of(opened)
     with show.watch("trying learning rates", size.all_steps, "steps") as seen:
-        choice = try_rates(RateProbe(opened, model), size, lambda _: seen.read(size.steps))
+        choice = try_rates(RateProbe(opened, model, show), size, lambda _: seen.read(size.steps))
     choices = {**opened.choices, KEY: choice}
     write_json(folder / CHOICES, choices)
     for tried in choice["tried"]:

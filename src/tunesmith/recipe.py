@@ -19,7 +19,7 @@ from tunesmith.evaluate.config import Evaluate
 from tunesmith.methods import METHODS, AnyMethod
 from tunesmith.methods.lora import LoRA
 from tunesmith.methods.names import PRESETS, spelled_out
-from tunesmith.objectives import AnyObjective
+from tunesmith.objectives import OBJECTIVES, AnyObjective
 from tunesmith.objectives.sft import SFT
 from tunesmith.train.config import Train
 
@@ -196,16 +196,23 @@ def _override(values: dict[str, Any], text: str) -> None:
     values[last] = value
 
 
+PARTS: dict[str, Mapping[str, type[BaseModel]]] = {"method": METHODS, "objective": OBJECTIVES}
+"""The sections that are one of several kinds."""
+KINDS: dict[str, Mapping[str, Any]] = {"method": PRESETS, "objective": OBJECTIVES}
+"""What may stand for them."""
+
+
 def _explained(error: ErrorDetails) -> str:
     place = [str(part) for part in error["loc"]]
     key = ".".join(_without_tags(place))
     if error["type"] == "extra_forbidden":
         fields = _fields_at(place[:-1])
-        where = METHODS[place[1]].__name__ if place[1:2] and place[1] in METHODS else ".".join(place[:-1]) or "a recipe"
+        kind = PARTS.get(place[0], {}).get(place[1]) if place[1:2] else None
+        where = kind.__name__ if kind else ".".join(place[:-1]) or "a recipe"
         return f"{key}: not a field of {where}{near(place[-1], fields)}"
-    if error["type"] == "union_tag_invalid" and key == "method":
-        name = str(error.get("ctx", {}).get("tag", ""))
-        return f"method.kind: no method is called `{name}`{near(name, PRESETS)}; known are {', '.join(PRESETS)}"
+    if error["type"] == "union_tag_invalid" and key in KINDS:
+        name, known = str(error.get("ctx", {}).get("tag", "")), KINDS[key]
+        return f"{key}.kind: no {key} is called `{name}`{near(name, known)}; known are {', '.join(known)}"
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         return f"{key}.kind: {error['msg'][0].lower()}{error['msg'][1:]}"
     given = error.get("ctx", {}).get("error")
@@ -220,14 +227,14 @@ def _explained(error: ErrorDetails) -> str:
 def _without_tags(place: Iterable[str]) -> list[str]:
     """pydantic writes the chosen member of a union into the path: `method.lora.rank`."""
     parts = list(place)
-    return [p for i, p in enumerate(parts) if not (i == 1 and parts[0] in ("method", "objective") and p in METHODS)]
+    return [p for i, p in enumerate(parts) if not (i == 1 and p in PARTS.get(parts[0], {}))]
 
 
 def _fields_at(place: Sequence[str]) -> list[str]:
     """The names of the fields of the configuration at a path of pydantic's."""
     here: type[BaseModel] = Recipe
     for part in place:
-        below = METHODS.get(part) or here.model_fields[part].annotation
+        below = METHODS.get(part) or OBJECTIVES.get(part) or here.model_fields[part].annotation
         if isinstance(below, type) and issubclass(below, BaseModel):
             here = below
     return list(here.model_fields)

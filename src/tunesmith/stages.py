@@ -1,12 +1,12 @@
 """The two long stages of a run: training, and measuring base against tuned."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from tunesmith.core.batch import Example, TokenBatch
+from tunesmith.core.batch import Example
 from tunesmith.core.errors import Interrupted
 from tunesmith.core.files import write_json
 from tunesmith.core.freed import give_back
@@ -19,7 +19,10 @@ from tunesmith.methods.method import Given
 from tunesmith.models.language import CausalLM
 from tunesmith.opening import Opened, base_of
 from tunesmith.show import Show
-from tunesmith.streams.tokens import token_stream
+from tunesmith.streams.stream import Feed, steps
+from tunesmith.tasks import TASKS
+from tunesmith.tasks.reference import referring
+from tunesmith.tasks.task import Refer, validate
 from tunesmith.train.loop import fit
 from tunesmith.train.progress import Fitted
 from tunesmith.train.world import World
@@ -57,44 +60,37 @@ def train(opened: Opened, model: CausalLM, folder: Path, show: Show) -> Fitted:
     """Train until the end. Raises Interrupted when a signal came first."""
     config, prepared = opened.recipe.train, opened.prepared
     per_epoch = steps_per_epoch(len(prepared.train), config.batch_size)
-    steps = config.steps(per_epoch)
-    stream = stream_of(opened)
+    count = config.steps(per_epoch)
+    feed = feed_of(opened, model, referring(opened, model, show))
 
-    def validate() -> dict[str, float]:
-        scores = score_examples(model, prepared.validation, opened.tokens_per_pass, opened.device)
-        return {"loss": sum(nll for nll, _ in scores) / sum(tokens for _, tokens in scores)}
+    def judge() -> Mapping[str, float]:
+        passes = feed(prepared.validation, None)
+        return validate(model, opened.recipe.objective, passes, opened.device)
 
-    with show.training(steps) as hear:
+    with show.training(count) as hear:
         fitted = fit(
             model,
             opened.recipe.objective,
-            stream,
+            steps(feed, prepared.train, seed=config.seed, batch_size=config.batch_size),
             config=config,
-            steps=steps,
+            steps=count,
             folder=folder,
             fingerprints=fingerprints(opened),
             world=World(opened.device),
-            evaluate=validate if prepared.validation else None,
+            evaluate=judge if prepared.validation else None,
             on_event=hear,
             epoch_steps=per_epoch,
             rates=rates(opened),
         )
     give_back()
     if fitted.interrupted:
-        raise Interrupted(f"stopped after step {fitted.steps} of {steps}; give the same command again to go on")
+        raise Interrupted(f"stopped after step {fitted.steps} of {count}; give the same command again to go on")
     return fitted
 
 
-def stream_of(opened: Opened) -> Callable[[int], list[TokenBatch]]:
-    """-> the passes of each step."""
-    config = opened.recipe.train
-    return token_stream(
-        opened.prepared.train,
-        seed=config.seed,
-        batch_size=config.batch_size,
-        tokens_per_pass=opened.tokens_per_pass,
-        share=not getattr(opened.recipe.method, "dropout", 0),
-    )
+def feed_of(opened: Opened, model: CausalLM, refer: Refer) -> Feed:
+    """-> how examples become passes. `refer`: what the frozen base says of answers, where the objective asks."""
+    return TASKS[opened.prepared.eats].feed(opened, model, refer)
 
 
 def rates(opened: Opened) -> dict[str, float]:

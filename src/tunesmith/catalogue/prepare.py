@@ -9,6 +9,8 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tunesmith.catalogue.bbq import bbq
+
 REVIEW_WORDS = 90  # reviews are cut: the demo must fit ten minutes of two cores
 _REVIEWS = {"drugsComTrain.tsv": "train.jsonl", "drugsComTest.tsv": "test.jsonl"}
 
@@ -43,5 +45,6 @@ def _reviews(lines: io.TextIOWrapper) -> Iterator[dict[str, str]]:
 PREPARE: dict[str, Callable[[zipfile.ZipFile, Path], None]] = {
     "smollm2-135m": smollm2,
     "drug-reviews": drug_reviews,
+    "bbq-preferences": bbq,
 }
 """Entry name -> what writes its files into an empty folder."""

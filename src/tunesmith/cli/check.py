@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tunesmith.cli.train import Base
+from tunesmith.cli.train import Base, Objective
 
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from tunesmith.core.answers import Answers
     from tunesmith.core.batch import Example
     from tunesmith.opening import Source
     from tunesmith.recipe import Recipe
@@ -21,13 +22,14 @@ def check(
         typer.Argument(metavar="DATA|RECIPE|KEY=VALUE", help="A file of examples or a recipe (.yaml), and keys of it."),
     ],
     base: Base = None,
+    objective: Objective = None,
     rows: Annotated[int, typer.Option(min=0, help="How many training rows are shown token by token.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help='Print {"rows", "findings", "facts"}.')] = False,
 ) -> None:
     """Read the data as a run would: what it holds, what is doubtful, and which tokens are trained."""
     from tunesmith.cli.ending import to_stderr
 
-    recipe = _recipe(words, base)
+    recipe = _recipe(words, base, objective)
 
     from tunesmith.cli.findings import findings, sentence
     from tunesmith.core.files import dump
@@ -48,14 +50,14 @@ def check(
         _print_rows(source, rows)
 
 
-def _recipe(words: list[str], base: str | None) -> "Recipe":
+def _recipe(words: list[str], base: str | None, objective: str | None) -> "Recipe":
     from tunesmith.cli.given import made, told_apart
     from tunesmith.core.errors import UserError
 
     path, overrides, others = told_apart(words)
     if len(others) > 1 or (path is not None and others):
         raise UserError(f"check: one file of examples or one recipe, not {path or others[0]} and {others[-1]} too")
-    return made(path, overrides, base=base, data=others[0] if others else None)
+    return made(path, overrides, base=base, objective=objective, data=others[0] if others else None)
 
 
 def _lengths(examples: list["Example"]) -> dict[str, Any]:
@@ -89,8 +91,26 @@ def _print_rows(source: "Source", rows: int) -> None:
     console.print()
     console.print(_shown("trained", True, drawn), "is learned,", _shown("context", False, drawn), "is only read")
     for example in source.prepared.train[:rows]:
-        console.print(f"\nrow {example.row}: {len(example)} tokens, {example.trained_tokens} of them trained")
-        console.print(_coloured(example, source, drawn), soft_wrap=True)
+        for name, part in _parts(example):
+            console.print(f"\nrow {example.row}{name}: {len(part)} tokens, {part.trained_tokens} of them trained")
+            console.print(_coloured(part, source, drawn), soft_wrap=True)
+
+
+def _parts(example: "Example") -> list[tuple[str, "Example"]]:
+    """-> the answers of a row that has several, each with its name, or the row itself."""
+    from tunesmith.core.answers import Answers
+
+    if not isinstance(example, Answers):
+        return [("", example)]
+    names = [f", answer {place}{_worth(example, place - 1)}" for place in range(1, example.count + 1)]
+    return list(zip(names, example.paths, strict=True))
+
+
+def _worth(tree: "Answers", place: int) -> str:
+    if tree.wanted:
+        return " (wanted)" if tree.wanted[place] else " (unwanted)"
+    wins, losses = (sum(pair[side] == place for pair in tree.better) for side in (0, 1))
+    return " (the better one)" if not losses else " (the worse one)" if not wins else ""
 
 
 def _coloured(example: "Example", source: "Source", drawn: bool) -> "Text":

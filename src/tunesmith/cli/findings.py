@@ -14,6 +14,9 @@ _CUT = {
     "too long": ("too_long", "longer than {most} tokens: left out"),
     "truncated": ("truncated", "longer than {most} tokens: cut"),
     "nothing trained after truncation": ("too_long", "nothing to learn is left of it in {most} tokens: left out"),
+    "all answers are the same": ("equal_answers", "all answers are the same, there is nothing to compare: left out"),
+    "the answers differ only in white space": ("equal_answers", "the answers differ only in white space"),
+    "the rejected answer has the higher score": ("swapped_answers", "the rejected answer has the higher score"),
 }
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunesmith.cli.train import Base, Method, Words
+from tunesmith.cli.train import Base, Method, Objective, Words
 
 if TYPE_CHECKING:
     from tunesmith.plan import Plan
@@ -17,6 +17,7 @@ def plan(
     base: Base = None,
     data: Annotated[str | None, typer.Option(help="A file of examples, or a name of the catalogue.")] = None,
     method: Method = None,
+    objective: Objective = None,
     output: Annotated[str | None, typer.Option(help="The run folder, on whose disk the room is measured.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; all else goes to stderr.")] = False,
 ) -> None:
@@ -26,7 +27,8 @@ def plan(
     """
     from tunesmith.cli.given import recipe_of
 
-    recipe = recipe_of(words or (), base=base, data=data, method=method, output=output)
+    given = {"base": base, "data": data, "method": method, "objective": objective, "output": output}
+    recipe = recipe_of(words or (), **given)
 
     from tunesmith.cli.ending import to_stderr
     from tunesmith.core.files import dump

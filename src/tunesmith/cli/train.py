@@ -26,18 +26,27 @@ Method = Annotated[
 ]
 
 
+OBJECTIVES = ("sft", "dpo", "ipo", "kto", "orpo", "simpo")
+"""As in `objectives`; a test holds them equal."""
+Objective = Annotated[
+    str | None, typer.Option(metavar="NAME", help=f"One of {', '.join(OBJECTIVES)}.", show_default=OBJECTIVES[0])
+]
+
+
 def train(
     words: Words = None,
     base: Base = None,
     data: Annotated[str | None, typer.Option(help="A file of examples, or a name of the catalogue.")] = None,
     method: Method = None,
+    objective: Objective = None,
     output: Annotated[str | None, typer.Option(help="The run folder. Without it one below runs/.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print result.json; all else goes to stderr.")] = False,
 ) -> None:
     """Train, prove and measure. The same command goes on where an earlier one was stopped."""
     from tunesmith.cli.given import recipe_of
 
-    recipe = recipe_of(words or (), base=base, data=data, method=method, output=output)
+    given = {"base": base, "data": data, "method": method, "objective": objective, "output": output}
+    recipe = recipe_of(words or (), **given)
 
     from tunesmith.cli.ending import print_ending, to_stderr
     from tunesmith.core.files import dump

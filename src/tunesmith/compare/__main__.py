@@ -23,7 +23,7 @@ from tunesmith.evaluate.metrics import of_task
 from tunesmith.evidence import Questions, measured
 from tunesmith.methods.inject import parameter_counts
 from tunesmith.models.language import CausalLM
-from tunesmith.opening import Opened, open_base, open_source
+from tunesmith.opening import Opened, open_base, open_source, own_rate
 from tunesmith.rate_probe import RateProbe, Size, try_rates
 from tunesmith.recipe import Recipe, make_recipe
 from tunesmith.rehearsal.questions import Asking
@@ -78,10 +78,10 @@ def _affordable(items: int, estimate: float, seconds: float) -> int:
 def probe(asked: dict[str, Any]) -> dict[str, Any]:
     """Attach the method, time some steps, and try rates: as many as `size` says, or as fit into `seconds`."""
     show, opened = _quiet(), _opened(make_recipe(asked["recipe"]))
-    model, method = CausalLM(opened.base.network, recompute=opened.recipe.train.recompute), opened.recipe.method
+    model = CausalLM(opened.base.network, recompute=opened.recipe.train.recompute)
     attach(opened, model)
-    opening, trying = _since_start(), RateProbe(opened, model)
-    trying.trial(method.learning_rate, TIMED)
+    opening, trying = _since_start(), RateProbe(opened, model, show)
+    trying.trial(own_rate(opened.recipe)["value"], TIMED)
     step, validation = mean(trying.step_seconds[1:]), mean(trying.validation_seconds)
     found = {
         "parameters": parameter_counts(opened.base.network),
@@ -100,7 +100,7 @@ def probe(asked: dict[str, Any]) -> dict[str, Any]:
         size = size.within(asked["seconds"], step, validation)
     if not size.rates:
         why = "the budget leaves no room for trying rates: the method's own"
-        return {**found, "size": [0, 0], "choice": {"value": method.learning_rate, "reason": why}}
+        return {**found, "size": [0, 0], "choice": own_rate(opened.recipe) | {"reason": why}}
     with show.watch("trying learning rates", size.all_steps, "steps") as seen:
         choice = try_rates(trying, size, lambda _: seen.read(size.steps))
     return {**found, "size": [len(size.rates), size.steps], "choice": choice}

@@ -5,7 +5,7 @@ Shapes: T tokens of all examples of a pass in one flat row, N examples, L labell
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -37,8 +37,13 @@ class Batch:
         raise AssertionError("every kind of batch knows how to be cut")
 
     def to(self, device: torch.device) -> Self:
-        moved = (getattr(self, f.name) for f in fields(self))
-        return type(self)(*(v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for v in moved))
+        return type(self)(*(_moved(getattr(self, f.name), device) for f in fields(self)))
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    return value.to(device) if isinstance(value, Batch) else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The faces by which the parts of a run know each other."""
 
 from collections.abc import Mapping
-from typing import Protocol, TypeVar
+from typing import ClassVar, Literal, Protocol, TypeVar
 
 from torch import Tensor, nn
 
@@ -12,6 +12,11 @@ Model = TypeVar("Model", contravariant=True)
 Examples = TypeVar("Examples", bound=Batch, contravariant=True)
 
 
+Eats = Literal["tokens", "pairs", "rated", "prompts"]
+"""The kinds of examples: tokens to learn; answers of which one is better; answers each of which is wanted or not;
+prompts whose answers are still to be written."""
+
+
 class LanguageModel(Protocol):
     """Packed tokens in, the log-probability of each labelled token out."""
 
@@ -20,6 +25,9 @@ class LanguageModel(Protocol):
 
 class Objective(Protocol[Model, Examples]):
     """A deterministic function: the formula of one paper."""
+
+    eats: ClassVar[Eats]
+    refers: ClassVar[bool]  # whether it looks at what a frozen reference says
 
     def __call__(self, model: Model, batch: Examples) -> Loss: ...
 

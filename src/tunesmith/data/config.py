@@ -7,8 +7,23 @@ from pydantic import Field, model_validator
 
 from tunesmith.core.config import Config
 from tunesmith.core.errors import UserError, near
+from tunesmith.core.protocols import Eats
 
-Format = Literal["auto", "messages", "prompt-completion", "alpaca", "sharegpt", "labelled", "text"]
+Format = Literal[
+    "auto",
+    "messages",
+    "prompt-completion",
+    "alpaca",
+    "sharegpt",
+    "labelled",
+    "text",
+    "preference",
+    "implicit-preference",
+    "openai-preference",
+    "ranking",
+    "rated",
+    "prompt",
+]
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "messages": ("messages",),
@@ -17,10 +32,29 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "sharegpt": ("conversations",),
     "labelled": ("text", "label"),
     "text": ("text",),
+    "preference": ("prompt", "chosen", "rejected"),
+    "implicit-preference": ("chosen", "rejected"),
+    "openai-preference": ("input", "preferred_output", "non_preferred_output"),
+    "ranking": ("prompt", "answers"),
+    "rated": ("prompt", "completion", "label"),
+    "prompt": ("prompt",),
 }
 """What a row of each format must hold."""
 
-MAY_HOLD = ("tools", "parallel_tool_calls", "input", "system")  # what some formats read when it is there
+LESS = {"text": "labelled", "implicit-preference": "preference", "prompt": "messages"}
+"""Formats that say less than another one: where both are possible, the other is meant."""
+
+COMPARED = ("preference", "implicit-preference", "openai-preference", "ranking")
+FORMATS: dict[Eats, tuple[str, ...]] = {
+    "tokens": ("messages", "prompt-completion", "alpaca", "sharegpt", "labelled", "text", *COMPARED),
+    "pairs": COMPARED,
+    "rated": ("rated", *COMPARED),
+    "prompts": ("prompt", "messages"),
+}
+"""Which formats can feed an objective. Tokens of compared answers are those of the best one."""
+
+# What some formats read when it is there.
+MAY_HOLD = ("tools", "parallel_tool_calls", "input", "system", "margin", "chosen_score", "rejected_score", "scores")
 
 
 class Data(Config):

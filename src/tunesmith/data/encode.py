@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tunesmith.core.answers import Answers, Asked, tree
 from tunesmith.core.batch import Example
 from tunesmith.core.errors import UserError
 from tunesmith.data.chat import ChatTemplate, Rendered, Span
 from tunesmith.data.config import Data
-from tunesmith.data.forms import Conversation, Form, Labelled, Text
+from tunesmith.data.forms import Conversation, Form, Judged, Labelled, Prompt, Text
 from tunesmith.data.rows import Row
 
 if TYPE_CHECKING:
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 
 _Cut = tuple[Example, Rendered, Conversation]
 _UNBOUNDED = 10**9  # tokenizers without a length say 1e30
+
+SAME = "all answers are the same"
+SPACES = "the answers differ only in white space"
+SWAPPED = "the rejected answer has the higher score"
+ODD = (SAME, SPACES, SWAPPED)
+"""What is told about rows that compare answers."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,10 @@ class Encoder:
         """-> the tokens of a row, with its question if `ask`; None when it is too long and is dropped."""
         if isinstance(form, Text):
             return self._text(form)
+        if isinstance(form, Judged):
+            return self._judged(form, ask)
+        if isinstance(form, Prompt):
+            return self._prompt(form)
         conversation = form.conversation() if isinstance(form, Labelled) else form
         example, rendered = self._example(conversation)
         self._measure(example, form)
@@ -97,6 +108,54 @@ class Encoder:
                 "knows no turns and no system message"
             )
         return self._bos + self._tokens(conversation.plain)[0]
+
+    # Answers to be compared, and prompts to be answered
+
+    def _judged(self, form: Judged, ask: bool) -> Encoded | None:
+        """-> one tree, the answers its branches. A row whose answers are all alike teaches nothing and is dropped."""
+        parts = [self._fitting(conversation) for conversation in form.answers]
+        if None in parts:
+            return None
+        answers = [part for part in parts if part is not None]
+        if len(answers) > 1 and all(list(a[0].tokens) == list(answers[0][0].tokens) for a in answers):
+            self._note(SAME, form)
+            return None
+        said = [" ".join(conversation.messages[-1].content.split()) for conversation in form.answers]
+        if any(said[a] == said[b] for a, b in form.better):
+            self._note(SPACES, form)
+        if any(margin < 0 for margin in form.margins):
+            self._note(SWAPPED, form)
+        known = {"better": form.better, "margins": form.margins, "wanted": form.wanted}
+        made: Answers = tree([example for example, _, _ in answers], **known)
+        if not ask:
+            return Encoded([made], None)
+        place = form.answers.index(form.best)
+        example, rendered, conversation = answers[place]
+        return Encoded([made], self._item(conversation, conversation, example, rendered))
+
+    def _fitting(self, conversation: Conversation) -> _Cut | None:
+        """-> the tokens of one answer with its prompt, cut when it is too long; None when the row is dropped."""
+        example, rendered = self._example(conversation)
+        self._measure(example, conversation)
+        if self.most is None or len(example) <= self.most:
+            return example, rendered, conversation
+        return self._shorter(conversation, example)
+
+    def _prompt(self, form: Prompt) -> Encoded | None:
+        """-> the prompt alone. One that fills what the model reads leaves no room for an answer."""
+        tokens = self.asked(form.conversation)
+        self._measure(Example(tokens, [False] * len(tokens), form.row.number), form)
+        if self.most is not None and len(tokens) >= self.most:
+            if self._config.too_long == "drop":
+                self._note("too long", form)
+                return None
+            raise UserError(
+                f"{form.row.place}: the prompt has {len(tokens)} tokens, and prompt and answer together may have "
+                f"{self.most}; shorten it, or set data.too_long: drop"
+            )
+        said = next((turn.content for turn in reversed(form.conversation.messages) if turn.role == "user"), "")
+        asked = Asked(tokens, [False] * len(tokens), form.row.number, None, said, form.row.values)
+        return Encoded([asked], Item(form.row.number, tokens, said, "", None, []))
 
     # Length
 

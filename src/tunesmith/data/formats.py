@@ -4,23 +4,34 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tunesmith.core.errors import UserError, near
-from tunesmith.data import messages
-from tunesmith.data.config import FIELDS, Data
+from tunesmith.core.protocols import Eats
+from tunesmith.data import messages, preferences
+from tunesmith.data.config import FIELDS, FORMATS, LESS, MAY_HOLD, Data
 from tunesmith.data.forms import DEFAULT_TEMPLATE, Conversation, Form, Labelled, Message, Text
 from tunesmith.data.rows import Row
 
 _MANY = 200  # more labels than this are answers, not labels
 
 
-def recognised(config: Data, rows: Sequence[Row]) -> str:
-    """-> the format that all `rows` have. UserError when none fits, two fit, or rows differ."""
-    found = config.format if config.format != "auto" else _fitting(config, rows[0])
+FEEDS: dict[Eats, str] = {
+    "tokens": "objective=sft",
+    "pairs": "an objective over pairs, such as objective=dpo",
+    "rated": "objective=kto",
+    "prompts": "an objective with a reward, such as objective=grpo",
+}
+
+
+def recognised(config: Data, rows: Sequence[Row], eats: Eats = "tokens") -> str:
+    """-> the format that all `rows` have. UserError when none fits, two fit, rows differ, or it feeds others."""
+    found = config.format if config.format != "auto" else _fitting(config, rows[0], eats)
+    if found not in FORMATS[eats]:
+        raise UserError(f"data.format: {found} cannot feed {FEEDS[eats]}; that takes {_or(FORMATS[eats])}")
     for row in rows:
         values = _mapped(config, row)
         missing = [name for name in FIELDS[found] if name not in values]
         if not missing:
             continue
-        others = [kind for kind in _fits(values) if kind != found]
+        others = [kind for kind in _fits(values, FORMATS[eats]) if kind != found]
         if config.format == "auto" and others:
             raise UserError(f"{row.place}: looks like {others[0]} where the rows before it are {found}; use one format")
         has = f"it has {', '.join(f'`{name}`' for name in values)}"
@@ -33,11 +44,18 @@ def recognised(config: Data, rows: Sequence[Row]) -> str:
     return found
 
 
-def forms(config: Data, kind: str, rows: Sequence[Row], labels: tuple[str, ...]) -> list[Form]:
+def forms(config: Data, kind: str, rows: Sequence[Row], labels: tuple[str, ...], eats: Eats = "tokens") -> list[Form]:
     """-> each row in its typed form. `labels` are those of `label_names`."""
     if kind == "labelled":
         return [_labelled(config, row, labels) for row in rows]
-    return [_READERS[kind](row, _mapped(config, row)) for row in rows]
+    if eats == "prompts":
+        return [preferences.asked(row, _mapped(config, row)) for row in rows]
+    if kind not in preferences.READERS:
+        return [_READERS[kind](row, _mapped(config, row)) for row in rows]
+    judged = [preferences.READERS[kind](row, _mapped(config, row)) for row in rows]
+    if eats == "tokens":
+        return [one.best for one in judged]
+    return [preferences.single(one) for one in judged] if eats == "rated" else [*judged]
 
 
 def label_names(config: Data, rows: Sequence[Row]) -> tuple[str, ...]:
@@ -66,28 +84,37 @@ def _mapped(config: Data, row: Row) -> dict[str, Any]:
                 f"{row.place}: has no column `{theirs}`, which data.columns.{ours} names{near(theirs, row.values)}"
             )
     return {ours: row.values[theirs] for ours, theirs in config.columns.items()} | {
-        name: row.values[name]
-        for name in ("tools", "input", "system")
-        if name in row.values and name not in config.columns
+        name: row.values[name] for name in MAY_HOLD if name in row.values and name not in config.columns
     }
 
 
-def _fits(values: dict[str, Any]) -> list[str]:
-    fitting = [kind for kind, fields in FIELDS.items() if all(name in values for name in fields)]
-    return [kind for kind in fitting if kind != "text" or "labelled" not in fitting]
+def _fits(values: dict[str, Any], known: Sequence[str]) -> list[str]:
+    fitting = [kind for kind in known if all(name in values for name in FIELDS[kind])]
+    return [kind for kind in fitting if LESS.get(kind) not in fitting]
 
 
-def _fitting(config: Data, row: Row) -> str:
+def _fitting(config: Data, row: Row, eats: Eats) -> str:
     values = _mapped(config, row)
-    fitting = _fits(values)
+    fitting = _fits(values, FORMATS[eats])
     if len(fitting) > 1:
         raise UserError(f"{row.place}: two formats fit, {' and '.join(fitting)}; name one as data.format")
     if fitting:
         return fitting[0]
-    known = {name for fields in FIELDS.values() for name in fields}
+    others = _fits(values, [kind for kind in FIELDS if kind not in FORMATS[eats]])
+    if others:
+        most = max(others, key=lambda kind: len(FIELDS[kind]))
+        feeds = next(FEEDS[eater] for eater in FEEDS if most in FORMATS[eater])
+        raise UserError(
+            f"{row.place}: looks like {most}, which feeds {feeds}; {FEEDS[eats]} takes {_or(FORMATS[eats])}"
+        )
+    known = {name for kind in FORMATS[eats] for name in FIELDS[kind]}
     close = next((hint for name in values if (hint := near(name, known))), "")
     has = ", ".join(f"`{name}`" for name in values)
     raise UserError(f"{row.place}: no format fits the fields {has}{close}; map your columns with data.columns")
+
+
+def _or(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _prompt_completion(row: Row, values: dict[str, Any]) -> Conversation:

@@ -80,7 +80,32 @@ class Text:
     text: str
 
 
-Form = Conversation | Labelled | Text
+@dataclass(frozen=True)
+class Judged:
+    """Answers to one prompt, each as a conversation whose last turns alone are trained, and what is known of them."""
+
+    row: Row
+    answers: tuple[Conversation, ...]
+    better: tuple[tuple[int, int], ...] = ()  # places of answers, the better one first
+    margins: tuple[float, ...] = ()  # of each pair; empty when no row has scores
+    wanted: tuple[bool, ...] = ()  # of each answer, where rows rate single answers
+
+    @property
+    def best(self) -> Conversation:
+        """The answer that no pair says is worse than another."""
+        worse = {b for _, b in self.better}
+        return next(a for i, a in enumerate(self.answers) if i not in worse)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A conversation that waits for an answer. The row is kept: a reward may look at its columns."""
+
+    row: Row
+    conversation: Conversation  # its last turn is not the assistant's
+
+
+Form = Conversation | Labelled | Text | Judged | Prompt
 
 
 def _shown(value: object) -> str:

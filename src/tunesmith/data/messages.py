@@ -1,6 +1,7 @@
 """Chat turns as OpenAI and ShareGPT write them, made into messages."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from tunesmith.core.errors import UserError, near
@@ -29,22 +30,33 @@ def chat(row: Row, values: dict[str, Any]) -> Conversation:
     parallel = values.get("parallel_tool_calls")
     if parallel is not None and not isinstance(parallel, bool):
         raise UserError(f"{row.place}: parallel_tool_calls must be true or false")
-    turns = [_message(turn, f"{row.place}, message {n}") for n, turn in enumerate(_list(row, values, "messages"), 1)]
-    if parallel is False and any(len(turn.tool_calls) > 1 for turn in turns):
+    said = turns(row, values, "messages")
+    if parallel is False and any(len(turn.tool_calls) > 1 for turn in said):
         raise UserError(f"{row.place}: parallel_tool_calls is false, and one message calls several tools")
-    tools = _from_json(values.get("tools"), f"{row.place}: tools") or []
-    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+    return conversation(row, said, tools(row, values))
+
+
+def turns(row: Row, values: dict[str, Any], name: str) -> list[Message]:
+    """-> the list of messages that stands in the column `name`."""
+    where = "message" if name == "messages" else f"{name}, message"
+    return [_message(turn, f"{row.place}, {where} {n}") for n, turn in enumerate(_list(row, values, name), 1)]
+
+
+def tools(row: Row, values: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    """-> the tools that may be called."""
+    found = _from_json(values.get("tools"), f"{row.place}: tools") or []
+    if not isinstance(found, list) or not all(isinstance(tool, dict) for tool in found):
         raise UserError(f"{row.place}: tools must be a list of objects")
-    return conversation(row, turns, tools)
+    return tuple(found)
 
 
 def sharegpt(row: Row, values: dict[str, Any]) -> Conversation:
     """ShareGPT's `conversations`: turns with `from` and `value`."""
-    turns = []
+    said = []
     for n, turn in enumerate(_list(row, values, "conversations"), start=1):
         place = f"{row.place}, turn {n}"
         if isinstance(turn, dict) and "role" in turn and "from" not in turn:
-            turns.append(_message(turn, place))
+            said.append(_message(turn, place))
             continue
         for name in ("from", "value"):
             if not isinstance(turn, dict) or name not in turn:
@@ -52,14 +64,16 @@ def sharegpt(row: Row, values: dict[str, Any]) -> Conversation:
         role = SHAREGPT_ROLES.get(str(turn["from"]))
         if role is None:
             raise UserError(f"{place}: unknown role `{turn['from']}`{near(str(turn['from']), SHAREGPT_ROLES)}")
-        turns.append(Message(role, _content(turn["value"], place)))
+        said.append(Message(role, _content(turn["value"], place)))
     system = values.get("system")
-    if isinstance(system, str) and system.strip() and turns and turns[0].role != "system":
-        turns.insert(0, Message("system", system))
-    return conversation(row, turns, [])
+    if isinstance(system, str) and system.strip() and said and said[0].role != "system":
+        said.insert(0, Message("system", system))
+    return conversation(row, said, [])
 
 
-def conversation(row: Row, turns: list[Message], tools: list[dict[str, Any]], plain: str | None = None) -> Conversation:
+def conversation(
+    row: Row, turns: list[Message], tools: Sequence[dict[str, Any]], plain: str | None = None
+) -> Conversation:
     """-> the turns, when they are a conversation that ends with the assistant and in which everyone says something."""
     if not turns:
         raise UserError(f"{row.place}: the conversation is empty")

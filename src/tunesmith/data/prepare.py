@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunesmith.core.answers import Answers
 from tunesmith.core.batch import Example
 from tunesmith.core.errors import UserError
+from tunesmith.core.protocols import Eats
 from tunesmith.data.chat import DAY
-from tunesmith.data.config import Data
-from tunesmith.data.encode import Encoder, Item
+from tunesmith.data.config import COMPARED, Data
+from tunesmith.data.encode import ODD, SAME, Encoder, Item
 from tunesmith.data.formats import forms, label_names, recognised
 from tunesmith.data.forms import Form, Labelled
 from tunesmith.data.hub import looks_like_hub, read_hub
@@ -29,6 +31,12 @@ SPOKEN = {
     "sharegpt": "ShareGPT conversations",
     "labelled": "labelled text",
     "text": "plain text",
+    "preference": "preference pairs",
+    "implicit-preference": "preference pairs whose prompt is what both answers begin with",
+    "openai-preference": "preference pairs as OpenAI writes them",
+    "ranking": "ranked answers",
+    "rated": "rated answers",
+    "prompt": "prompts",
 }
 
 
@@ -46,7 +54,9 @@ class Prepared:
     facts: dict[str, Any]
     said: list[str]
     cut: dict[str, list[Row]] = field(default_factory=dict)
-    """Rows that did not fit: dropped for their length or truncated."""
+    """Rows that did not fit, dropped for their length or truncated, and those that are odd, by what is odd."""
+    eats: Eats = "tokens"
+    """The kind of the examples."""
 
 
 @dataclass
@@ -67,10 +77,18 @@ class _Found:
 
 
 def prepare(
-    config: Data, tokenizer: "PreTrainedTokenizerBase", *, context: int | None, allow_download: bool = False
+    config: Data,
+    tokenizer: "PreTrainedTokenizerBase",
+    *,
+    context: int | None,
+    eats: Eats = "tokens",
+    allow_download: bool = False,
 ) -> Prepared:
-    """-> the examples of each part. `context`: the most tokens that the model reads. UserError names file and row."""
-    found = gather(config, allow_download)
+    """-> the examples of each part, of the kind that the objective eats.
+
+    `context`: the most tokens that the model reads. UserError names file and row.
+    """
+    found = gather(config, allow_download, eats)
     kind, labels = found.kind, found.labels
     found.said.append(f"{', '.join(config.sources)}: {found.count} rows of {SPOKEN[kind]}")
     encoder = Encoder(config, tokenizer, context)
@@ -83,6 +101,7 @@ def prepare(
         counts[part] = Counter(form.label for form in typed if isinstance(form, Labelled))
         if rows and not examples[part]:
             raise UserError(f"{rows[0].file}: no row of the {part} part is left: {_reasons(encoder.counts)}")
+    found.said += compared(encoder.counts, encoder.cut)
     found.facts |= {"format": kind, "labels": list(labels)} | _facts(found.rows, examples, counts) | _counted(encoder)
     found.said += _sentences(encoder, examples)
     return Prepared(
@@ -96,10 +115,11 @@ def prepare(
         found.facts,
         found.said,
         encoder.cut,
+        eats,
     )
 
 
-def gather(config: Data, allow_download: bool) -> _Found:
+def gather(config: Data, allow_download: bool, eats: Eats = "tokens") -> _Found:
     """-> the rows of each part, without a tokenizer. UserError for files that cannot be used together."""
     read = [row for source in config.sources for row in _read(source, "train", allow_download)]
     own = {
@@ -109,13 +129,17 @@ def gather(config: Data, allow_download: bool) -> _Found:
     refuse_identical(rows)
     # A row that cannot be is named before anything is said about the rows as a whole.
     every = [row for some in (rows, *own.values()) for row in some]
-    kind = recognised(config, every)
+    kind = recognised(config, every, eats)
+    if eats != "tokens" and config.train_on == "all":
+        raise UserError("data.train_on: all is for objective=sft; answers alone are compared and rewarded")
     labels = label_names(config, rows) if kind == "labelled" else ()
-    typed = {id(row): form for row, form in zip(every, forms(config, kind, every, labels), strict=True)}
+    typed = {id(row): form for row, form in zip(every, forms(config, kind, every, labels, eats), strict=True)}
     parts = parted(rows, _fractions(config, own), config.near_duplicates)
     train = limited(parts.train, max(1, round(config.share * len(parts.train))))
     by_part = {"train": train, "validation": parts.validation, "test": parts.test} | own
     found = _Found(by_part, rows, kind, labels, typed)
+    if eats == "tokens" and kind in COMPARED:
+        found.said.append("note: of compared answers the best one is learned; objective=dpo learns from both")
     files = (*config.sources, *(path for path in (config.validation, config.test) if path))
     found.facts["files"] = {name: fingerprint(name) if Path(name).exists() else None for name in files}
     found.facts["rows_read"] = len(read) + sum(map(len, own.values()))
@@ -165,7 +189,7 @@ def _encoded(encoder: Encoder, typed: Sequence[Form], ask: bool) -> tuple[list[E
     return [e for one in done for e in one.examples], [one.item for one in done if one.item is not None]
 
 
-_DROPS = ("too long", "nothing trained after truncation")
+_DROPS = ("too long", "nothing trained after truncation", SAME)
 
 
 def _counted(encoder: Encoder) -> dict[str, Any]:
@@ -196,6 +220,20 @@ def _facts(
     return {"parts": sizes, "mask_sha256": mask_hash(examples)}
 
 
+def compared(counts: Counter[str], cut: dict[str, list[Row]]) -> list[str]:
+    """-> what is odd about compared answers, with the first rows of each kind."""
+    return [
+        f"warning: {counts[what]} {'rows' if counts[what] > 1 else 'row'}: {what} ({_places(cut[what])})"
+        for what in ODD
+        if counts[what]
+    ]
+
+
+def _places(rows: Sequence[Row], shown: int = 5) -> str:
+    more = f" and {len(rows) - shown} more" if len(rows) > shown else ""
+    return f"{rows[0].file}, row{'s' if len(rows) > 1 else ''} {', '.join(str(r.number) for r in rows[:shown])}{more}"
+
+
 def mask_hash(parts: dict[str, list[Example]]) -> str:
     """-> a sha256 of every token of every part and of whether it is trained."""
     digest = hashlib.sha256()
@@ -203,19 +241,21 @@ def mask_hash(parts: dict[str, list[Example]]) -> str:
         digest.update(f"{name} {len(parts[name])}\n".encode())
         for example in parts[name]:
             digest.update(array("q", [len(example), *example.tokens]).tobytes() + bytes(example.trained))
+            if isinstance(example, Answers):
+                digest.update(f"{example.branches} {example.better} {example.margins} {example.wanted}".encode())
     return digest.hexdigest()
 
 
-def _reasons(counts: Counter[str]) -> str:
-    return ", ".join(f"{counts[reason]} dropped ({reason})" for reason in _DROPS if counts[reason])
+def _reasons(counts: Counter[str], reasons: Sequence[str] = _DROPS) -> str:
+    return ", ".join(f"{counts[reason]} dropped ({reason})" for reason in reasons if counts[reason])
 
 
 def _sentences(encoder: Encoder, examples: dict[str, list[Example]]) -> list[str]:
     counts, said = encoder.counts, []
     sizes = ", ".join(f"{len(found)} {part}" for part, found in examples.items() if found)
     tokens, trained = (sum(map(f, examples["train"])) for f in (len, lambda e: e.trained_tokens))
-    said.append(f"examples: {sizes}; train holds {tokens} tokens, {trained} of them trained")
-    if reasons := _reasons(counts):
+    said.append(f"examples: {sizes}; train holds {tokens} tokens" + (f", {trained} of them trained" if trained else ""))
+    if reasons := _reasons(counts, _DROPS[:2]):
         said.append(f"{reasons}: longer than {encoder.most} tokens")
     if counts["truncated"]:
         said.append(f"{counts['truncated']} rows cut to {encoder.most} tokens")

@@ -26,6 +26,8 @@ class Outcome:
     gold: str | None = None
     answer: str | None = None  # what the model wrote, when it was asked to
     reference: str = ""
+    preference: tuple[float, float] | None = None  # of compared answers: the share of right pairs, how far apart (nats)
+    wanted: bool | None = None  # of a rated answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +64,20 @@ def compare(
 ) -> Evaluation:
     """Compare two models on the same items, in the same order.
 
-    Always: `loss` (nats per token) and `perplexity`. With `labels` and gold labels: `accuracy`, `macro_f1`, the
-    confusion tables and the share of the most frequent label. Where both wrote answers: `exact_match`, `rouge_l` and
-    `chrf`. `resamples`: None for 10,000, fewer where there are thousands of items (see `_draws`).
+    `loss` (nats per token) and `perplexity`: of compared answers the best one's, beside `preference_accuracy` and
+    `preference_margin`; of rated answers the wanted ones', beside `unwanted_loss`. With `labels` and gold labels:
+    `accuracy`, `macro_f1`, the confusion tables and the share of the most frequent label. Where both wrote answers:
+    `exact_match`, `rouge_l` and `chrf`. `resamples`: None for 10,000, fewer where there are thousands of items.
     """
     assert [o.row for o in before] == [o.row for o in after], "a paired comparison needs the same rows on both sides"
     resamples = resamples or _draws(len(before))
-    found = _likelihood("", _counts(before), _counts(after), resamples)
+    liked = [i for i, o in enumerate(before) if o.wanted is not False]
+    found = _likelihood("", _counts(before, liked), _counts(after, liked), resamples)
+    if len(liked) < len(before):
+        found = found.joined(_unwanted(before, after, resamples))
+    compared = [i for i, o in enumerate(before) if o.preference is not None]
+    if compared:
+        found = found.joined(_compared([before[i] for i in compared], [after[i] for i in compared], resamples))
     places = [i for i, o in enumerate(before) if o.gold is not None and labels]
     if places:
         found = found.joined(_labelled([before[i] for i in places], [after[i] for i in places], labels, resamples))
@@ -100,8 +109,25 @@ def _draws(items: int) -> int:
     return min(RESAMPLES, max(_FEWEST, _WORK // max(1, items)))
 
 
-def _counts(outcomes: Sequence[Outcome]) -> np.ndarray:
-    return np.array([(o.nll, o.tokens) for o in outcomes], float)
+def _counts(outcomes: Sequence[Outcome], places: Sequence[int]) -> np.ndarray:
+    return np.array([(outcomes[i].nll, outcomes[i].tokens) for i in places], float)
+
+
+def _unwanted(before: Sequence[Outcome], after: Sequence[Outcome], resamples: int) -> Evaluation:
+    """Answers that nobody wants: the less likely the better."""
+    places = [i for i, o in enumerate(before) if o.wanted is False]
+    first, second = _counts(before, places), _counts(after, places)
+    difference = paired_statistic(loss, first, second, higher_is_better=True, resamples=resamples)
+    return _one("unwanted_loss", (_at(loss, first), _at(loss, second)), difference)
+
+
+def _compared(before: Sequence[Outcome], after: Sequence[Outcome], resamples: int) -> Evaluation:
+    found = Evaluation()
+    for place, name in enumerate(("preference_accuracy", "preference_margin")):
+        first, second = ([o.preference[place] for o in side if o.preference] for side in (before, after))
+        difference = paired_difference(first, second, higher_is_better=True, resamples=resamples)
+        found = found.joined(_one(name, (float(np.mean(first)), float(np.mean(second))), difference))
+    return found
 
 
 def _likelihood(prefix: str, before: np.ndarray, after: np.ndarray, resamples: int) -> Evaluation:

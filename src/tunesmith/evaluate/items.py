@@ -32,7 +32,9 @@ def write_items(folder: Path, sides: Mapping[str, Measured]) -> None:
     lines: list[dict[str, Any]] = []
     for place, item in enumerate(some.outcomes):
         own = {name: _of_item(side, place) for name, side in sides.items()}
-        asked = {"gold": item.gold} if item.gold is not None else {}
+        asked: dict[str, Any] = {"gold": item.gold} if item.gold is not None else {}
+        if item.wanted is not None:
+            asked["wanted"] = item.wanted
         if item.answer is not None:  # words are written only where answers are scored: in other runs none of the user's
             asked["reference"] = item.reference
         lines.append({"part": TEST, "row": item.row, "tokens": item.tokens} | asked | own)
@@ -46,7 +48,8 @@ def _of_item(side: Measured, place: int) -> dict[str, Any]:
     outcome = side.outcomes[place]
     said = {"predicted": outcome.predicted} if outcome.predicted is not None else {}
     answer = {"answer": outcome.answer} if outcome.answer is not None else {}
-    return {"nll": outcome.nll} | said | answer
+    preference = {"preference": list(outcome.preference)} if outcome.preference is not None else {}
+    return {"nll": outcome.nll} | said | answer | preference
 
 
 def read_items(folder: Path, side: str) -> Measured:
@@ -68,7 +71,14 @@ def read_items(folder: Path, side: str) -> Measured:
 def _outcome(line: Mapping[str, Any], side: str) -> Outcome:
     own = line[side]
     known = (line["row"], own["nll"], line["tokens"], own.get("predicted"), line.get("gold"))
-    return Outcome(*known, answer=own.get("answer"), reference=line.get("reference", ""))
+    right, apart = own.get("preference", (None, None))
+    return Outcome(
+        *known,
+        answer=own.get("answer"),
+        reference=line.get("reference", ""),
+        preference=None if right is None else (float(right), float(apart)),
+        wanted=line.get("wanted"),
+    )
 
 
 def same_items(one: Sequence[Outcome], other: Sequence[Outcome]) -> bool:

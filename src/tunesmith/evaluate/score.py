@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from tunesmith.core.answers import Answers, owners, tree
 from tunesmith.core.batch import IGNORED, Example, TokenBatch, pack
 from tunesmith.core.protocols import LanguageModel
 
@@ -72,18 +73,22 @@ def classify(
     model: LanguageModel, items: Sequence[MultipleChoice], tokens_per_pass: int, device: torch.device = CPU
 ) -> list[Choice]:
     """-> the most likely of each item's choices. A prompt is read once, whatever the number of its choices."""
-    found: list[Choice | None] = [None] * len(items)
     trees = [_tree(item, row) for row, item in enumerate(items)]
+    scores = score_answers(model, trees, tokens_per_pass, device)
+    return [Choice(said.index(max(said)), said) for said in scores]
+
+
+def score_answers(
+    model: LanguageModel, trees: Sequence[Answers], tokens_per_pass: int, device: torch.device = CPU
+) -> list[tuple[float, ...]]:
+    """-> for each tree the log-probability of each of its answers, summed over the answer's tokens."""
+    found: list[tuple[float, ...]] = [()] * len(trees)
     for places, batch, logprobs in _passes(model, trees, tokens_per_pass, device):
-        branches = batch.branches
-        assert branches is not None
-        counts = [len(items[place].choices) for place in places]
-        firsts = torch.tensor([0, *counts[:-1]]).cumsum(0)  # where an example's choices begin among those of the pass
-        owner = (_owners(batch, firsts) + branches - 1)[batch.labels != IGNORED]
-        sums = torch.zeros(sum(counts), dtype=torch.float64).index_add_(0, owner, logprobs)
+        counts = [trees[place].count for place in places]
+        sums = torch.zeros(sum(counts), dtype=torch.float64).index_add_(0, owners(batch, counts), logprobs)
         for place, scores in zip(places, sums.split(counts), strict=True):
-            found[place] = Choice(int(scores.argmax()), tuple(scores.tolist()))
-    return [choice for choice in found if choice is not None]
+            found[place] = tuple(scores.tolist())
+    return found
 
 
 def _owners(batch: TokenBatch, owners: Tensor) -> Tensor:
@@ -93,16 +98,10 @@ def _owners(batch: TokenBatch, owners: Tensor) -> Tensor:
     return torch.repeat_interleave(owners, torch.tensor(lengths))
 
 
-def _tree(item: MultipleChoice, row: int) -> Example:
-    """Trunk: the prompt but for its last token, which stands at the head of each branch."""
+def _tree(item: MultipleChoice, row: int) -> Answers:
     assert item.prompt and item.choices and all(item.choices), "a choice needs a prompt and answers that are not empty"
-    *trunk, last = item.prompt
-    tokens, trained, branches = list(trunk), [False] * len(trunk), [0] * len(trunk)
-    for number, choice in enumerate(item.choices, start=1):
-        tokens += [last, *choice]
-        trained += [False] + [True] * len(choice)
-        branches += [number] * (1 + len(choice))
-    return Example(tokens, trained, row, branches)
+    before = [False] * len(item.prompt)
+    return tree([Example([*item.prompt, *c], [*before, *[True] * len(c)], row) for c in item.choices])
 
 
 def _passes(

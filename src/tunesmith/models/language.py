@@ -38,6 +38,7 @@ class CausalLM(nn.Module):
         self.shape = logit_shape(network.config)
         self.way: Way = way or choose_way(network)
         self.recompute = recompute
+        self.learning = False  # whether layers of the method draw dropout: what `train` was last told
         if recompute and self.way != "walk":
             recompute_layers(network, packed=self.way == "packed")
 
@@ -95,6 +96,7 @@ class CausalLM(nn.Module):
     def train(self, mode: bool = True) -> "CausalLM":
         """Only the layers of a method train: the base runs as it was shipped for use, without dropout."""
         super().train(False)
+        self.learning = mode
         for module in self.network.modules():
             if hasattr(module, "active") or (self.recompute and isinstance(module, GradientCheckpointingLayer)):
                 module.training = mode  # itself alone: what it wraps is the base

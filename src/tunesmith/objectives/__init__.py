@@ -1,5 +1,25 @@
 """Everything a run can optimize. A new one is one file here and one name in this union."""
 
-from tunesmith.objectives.sft import SFT
+from typing import Annotated
 
-AnyObjective = SFT  # becomes a union, discriminated by `kind`, with the second objective
+from pydantic import Field
+
+from tunesmith.objectives.dpo import DPO
+from tunesmith.objectives.ipo import IPO
+from tunesmith.objectives.kto import KTO
+from tunesmith.objectives.objective import ObjectiveConfig
+from tunesmith.objectives.orpo import ORPO
+from tunesmith.objectives.sft import SFT
+from tunesmith.objectives.simpo import SimPO
+
+AnyObjective = Annotated[SFT | DPO | IPO | KTO | ORPO | SimPO, Field(discriminator="kind")]
+
+OBJECTIVES: dict[str, type[ObjectiveConfig]] = {
+    "sft": SFT,
+    "dpo": DPO,
+    "ipo": IPO,
+    "kto": KTO,
+    "orpo": ORPO,
+    "simpo": SimPO,
+}
+"""By the kind that a recipe names."""

@@ -8,14 +8,13 @@ from typing import Any
 
 from tunesmith.core.freed import give_back
 from tunesmith.evaluate.before_after import Outcome, compare, compare_general
-from tunesmith.evaluate.score import classify, score_examples
+from tunesmith.evaluate.score import score_examples
 from tunesmith.evidence import Questions
-from tunesmith.models.answer import Rules
-from tunesmith.models.generate import AT_ONCE, Writing
+from tunesmith.models.generate import AT_ONCE, Rules, Sampling, Writing
 from tunesmith.models.language import CausalLM
-from tunesmith.models.sampling import Sampling
 from tunesmith.opening import Opened, base_of
 from tunesmith.rehearsal.training import timed, timed_passes
+from tunesmith.tasks import TASKS
 
 PATIENCE = 10.0  # seconds for some answers; what has not ended then is taken to go on to its limit
 SCORED, GENERAL = 4, 3  # passes of items and of general text that are timed
@@ -61,16 +60,12 @@ class Asking:
     def scoring(self, model: CausalLM, most: int) -> float:
         """-> seconds to score all items, from at most `most` of their passes."""
         questions, limit, device = self.questions, self.opened.tokens_per_pass, self.opened.device
-        labelled = questions.labelled
-        sizes = [read(item) for item in questions.items] if labelled else list(map(len, questions.examples))
+        task = TASKS[questions.prepared.eats]
 
         def score(places: Sequence[int]) -> None:
-            if labelled:
-                classify(model, [questions.items[place] for place in places], limit, device)
-            else:
-                score_examples(model, [questions.examples[place] for place in places], limit, device)
+            task.outcomes(model, questions, places, limit, device)
 
-        return timed_passes(score, sizes, limit, most)
+        return timed_passes(score, task.sizes(questions), limit, most)
 
     def general(self, model: CausalLM) -> float:
         """-> seconds to score the general text, each token of which is scored."""
@@ -111,11 +106,6 @@ class Asking:
         reading = steps[0] * sum(len(item.prompt) for item in written) / sum(map(len, some))
         each = median(steps[1:]) if len(steps) > 1 else 0.0
         return opening + reading + each * max(sum(lengths) / AT_ONCE, max(lengths) - 1)
-
-
-def read(item: Any) -> int:
-    """-> the tokens that pass when the choices of `item` are compared: each begins with the prompt's last."""
-    return len(item.prompt) - 1 + sum(len(choice) + 1 for choice in item.choices)
 
 
 def _length(item: Any, tokenizer: Any, most: int) -> float:

@@ -8,13 +8,18 @@ from statistics import median
 
 from torch import nn
 
-from tunesmith.core.batch import Example, TokenBatch, pack
-from tunesmith.evaluate.score import grouped, score_examples
+from tunesmith.core.answers import Answers
+from tunesmith.core.batch import Batch
+from tunesmith.evaluate.score import grouped
 from tunesmith.models.language import STEP, CausalLM
-from tunesmith.opening import Opened
+from tunesmith.opening import Opened, own_rate
 from tunesmith.rehearsal.excerpt import Outline, differing, evenly
-from tunesmith.streams.tokens import token_stream
+from tunesmith.stages import feed_of
+from tunesmith.streams.answers import Reference, no_reference
+from tunesmith.streams.stream import Feed, steps
+from tunesmith.tasks.task import validate
 from tunesmith.train.optimizer import Optimizer
+from tunesmith.train.size import measure
 from tunesmith.train.step import Stepper
 from tunesmith.train.world import World
 
@@ -23,7 +28,6 @@ LOOKED_AT = 64  # steps among which those are chosen that bring passes of length
 PATIENCE = 25.0  # seconds for them
 PASSES = 4  # of a step with more, so many are timed
 SMALL = 0.01  # of the learning rate: weights must move, and nothing is kept of it
-TINY = 32  # tokens of a first pass
 VALIDATED = 3  # passes of a validation that are timed
 
 
@@ -52,19 +56,18 @@ class Rehearsed:
 
 
 def train_a_little(opened: Opened, model: CausalLM, optimizer: TimedOptimizer, run: Outline) -> Rehearsed:
-    """A tiny pass first: the moments of AdamW must be there when the largest come. Then typical steps."""
+    """The shortest row first: the moments of AdamW must be there when the largest come. Then typical steps."""
     config = opened.recipe.train
     stepper = Stepper(model, opened.recipe.objective, optimizer, World(opened.device), clip=config.clip)
-    stream = token_stream(
-        opened.prepared.train, seed=config.seed, batch_size=config.batch_size, tokens_per_pass=opened.tokens_per_pass
-    )
-    rate = SMALL * (config.rate if config.learning_rate != "auto" else opened.recipe.method.learning_rate)
+    feed = rehearsal_feed(opened, model)
+    stream = steps(feed, opened.prepared.train, seed=config.seed, batch_size=config.batch_size)
+    rate = SMALL * (config.rate if config.learning_rate != "auto" else own_rate(opened.recipe)["value"])
     model.train()
 
-    stepper.step([tiny_pass(opened)], rate)
+    stepper.step(feed([min(opened.prepared.train, key=len)], 0), rate)
     for step in run.largest:
         # A pass before it, so that gradients are already held.
-        tried = sorted(stream(step), key=size)[-2:]
+        tried: Sequence[Batch] = sorted(stream(step), key=size)[-2:]
         stepper.step(tried, rate)
 
     rates: list[float] = []  # seconds a token
@@ -74,7 +77,7 @@ def train_a_little(opened: Opened, model: CausalLM, optimizer: TimedOptimizer, r
     for step in evenly(run.steps, LOOKED_AT):
         passes = stream(step)
         tried = passes[:: -(-len(passes) // PASSES)]
-        lengths = {-(-len(batch.tokens) // STEP) for batch in tried}
+        lengths = {-(-measure(batch).tokens // STEP) for batch in tried}
         if len(rates) >= FEWEST and lengths <= met:
             continue
         if len(rates) == MOST or (len(rates) >= FEWEST and time.perf_counter() - begin > PATIENCE):
@@ -88,14 +91,16 @@ def train_a_little(opened: Opened, model: CausalLM, optimizer: TimedOptimizer, r
     return Rehearsed(seconds, stepper.limit)
 
 
-def tiny_pass(opened: Opened) -> TokenBatch:
-    """The beginning of the longest row, each token of it trained."""
-    row = max(opened.prepared.train, key=len)
-    tokens = row.tokens[:TINY]
-    return pack([Example(tokens, [True] * len(tokens), row.row)])
+def rehearsal_feed(opened: Opened, model: CausalLM) -> Feed:
+    """What a run is fed with, but for the base's numbers, which take their own time and change no size."""
+
+    def refer(trees: Sequence[Answers]) -> Reference:
+        return no_reference
+
+    return feed_of(opened, model, refer)
 
 
-def size(batch: TokenBatch) -> int:
+def size(batch: Batch) -> int:
     """Tokens of its examples: what is shared is counted for each, as in the tokens of the run."""
     return batch.size
 
@@ -106,9 +111,11 @@ def validate_a_little(opened: Opened, model: CausalLM) -> float:
     if not rows:
         return 0.0
     model.eval()
+    feed = rehearsal_feed(opened, model)
 
     def score(places: Sequence[int]) -> None:
-        score_examples(model, [rows[place] for place in places], opened.tokens_per_pass, opened.device)
+        passes = feed([rows[place] for place in places], None)
+        validate(model, opened.recipe.objective, passes, opened.device)
 
     return timed_passes(score, list(map(len, rows)), opened.tokens_per_pass, VALIDATED)
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from tunesmith.report import course
 from tunesmith.report.answer import number, values, verdict
 from tunesmith.report.folder import Line, RunFiles
 from tunesmith.report.markup import Html, element, joined, paragraph, table
@@ -35,7 +36,9 @@ def curves(files: RunFiles) -> Html:
     ]
     if held:
         keys.append(element("span", "validation", class_="key key-held"))
-    chart = element("figure", element("div", *keys, class_="keys"), Html(loss_chart(train, held, best)))
+    chart = element(
+        "figure", element("div", *keys, class_="keys"), Html(loss_chart(train, held, best, course.unit(files)))
+    )
     return joined([chart, paragraph(_about_curves(held), class_="note")])
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tunesmith.core.files import write_text
-from tunesmith.report import account, evidence
+from tunesmith.report import account, course, evidence
 from tunesmith.report.answer import answer, headline, values, verdict
 from tunesmith.report.folder import RunFiles
 from tunesmith.report.markup import Html, element, joined
@@ -129,6 +129,7 @@ def _sections(files: RunFiles, folder: Path) -> list[Html]:
         "Before and after": evidence.before_after(files),
         "Confusion tables": evidence.confusions(files),
         "Loss": evidence.curves(files),
+        "What the objective saw": course.measures(files),
         "Answers side by side": evidence.answers(files),
         "Forgetting": evidence.forgetting(files),
         "Proof": account.proof(files),

@@ -87,10 +87,15 @@ def _signed(number: float, places: int) -> str:
 METRICS = {
     "accuracy": Metric("Accuracy", "share of rows whose most likely label is the right one", True, True, 1),
     "macro_f1": Metric("Macro-F1", "mean F1 over the labels: rare ones count as much as frequent ones", True, False, 1),
+    "preference_accuracy": Metric(
+        "Better answer preferred", "share of pairs whose better answer is the likelier one", True, True, 1
+    ),
+    "preference_margin": Metric("Preference margin", "by how many nats the better answer is the likelier one", True),
     "exact_match": Metric("Exact match", "share of answers equal to the reference but for white space", True, True, 1),
     "rouge_l": Metric("ROUGE-L", "longest common run of words in order, 0 to 1", True, False, 1),
     "chrf": Metric("chrF", "shared character sequences, 0 to 100", True, False, 100, 1),
     "loss": Metric("Loss", "surprise at the reference answers, nats per token"),
+    "unwanted_loss": Metric("Loss, unwanted answers", "surprise at answers that nobody wants, nats per token", True),
     "perplexity": Metric("Perplexity", "the exponential of the loss: among how many tokens it hesitates"),
     "general_loss": Metric("Loss, general text", "surprise at text that is not the task's, nats per token"),
     "general_perplexity": Metric("Perplexity, general text", "how hard it finds text that is not the task's"),

@@ -15,14 +15,16 @@ _MOST = 700  # points of a raw curve: more are not seen
 _LABEL = 190.0  # room for the words at the best point
 
 
-def loss_chart(train: Points, validation: Points, best: tuple[float, float] | None = None) -> str:
+def loss_chart(
+    train: Points, validation: Points, best: tuple[float, float] | None = None, unit: str = "nats per token"
+) -> str:
     """Training loss by step, raw and smoothed, and the validation loss where it was measured.
 
     Points are (step, loss) in the order of the steps; at least one of both is needed.
     """
     assert train or validation, "a chart needs a point"
     plane = _Plane.around([*train, *validation], smooth(train))
-    parts = [plane.axes("step", "loss, nats per token")]
+    parts = [plane.axes("step", f"loss, {unit}")]
     if train:
         parts.append(_path("raw", plane, _thinned(train)))
         parts.append(_path("smooth", plane, _thinned(smooth(train))))
@@ -32,6 +34,20 @@ def loss_chart(train: Points, validation: Points, best: tuple[float, float] | No
     if best is not None:
         parts.append(_best(plane, best, [*smooth(train), *validation]))
     return _svg("loss", "Loss while training", _described(train, validation, best), "".join(parts), (_WIDTH, _HEIGHT))
+
+
+def measure_chart(name: str, train: Points, validation: Points) -> str:
+    """One measure of the training by step, half as wide; its name stands above it. At least one point is needed."""
+    assert train or validation, "a chart needs a point"
+    size = (_WIDTH / 2, 0.62 * _HEIGHT)
+    plane = _Plane.around([*train, *validation], smooth(train), size)
+    parts = [plane.axes("step", escape(name))]
+    if train:
+        parts += [_path("raw", plane, _thinned(train)), _path("smooth", plane, _thinned(smooth(train)))]
+    if validation:
+        parts.append(_path("held", plane, validation))
+        parts += [_dot("held-dot", plane, point) for point in validation]
+    return _svg("measure", name, "", "".join(parts), size)
 
 
 def smooth(points: Points) -> list[tuple[float, float]]:
@@ -73,11 +89,11 @@ def interval_chart(before: float, after: float, may: tuple[float, float], ends: 
 class _Plane:
     """From steps and losses to places on the paper."""
 
-    def __init__(self, xs: tuple[float, float], ys: tuple[float, float]) -> None:
-        self.xs, self.ys = xs, ys
+    def __init__(self, xs: tuple[float, float], ys: tuple[float, float], size: tuple[float, float]) -> None:
+        self.xs, self.ys, (self.width, self.height) = xs, ys, size
 
     @classmethod
-    def around(cls, points: Points, smoothed: Points) -> "_Plane":
+    def around(cls, points: Points, smoothed: Points, size: tuple[float, float] = (_WIDTH, _HEIGHT)) -> "_Plane":
         """All steps; of the losses all but rare spikes, which would press the rest flat."""
         steps = [step for step, _ in points]
         losses = np.array([loss for _, loss in points], float)
@@ -87,28 +103,32 @@ class _Plane:
         room = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
         bottom = max(0.0, low - room) if low >= 0 else low - room
         start, end = min(steps), max(steps)
-        return cls((min(start, 0.0) if start <= 1 else start, end if end > start else start + 1), (bottom, high + room))
+        return cls(
+            (min(start, 0.0) if start <= 1 else start, end if end > start else start + 1), (bottom, high + room), size
+        )
 
     def x(self, step: float) -> float:
-        return _LEFT + (step - self.xs[0]) / (self.xs[1] - self.xs[0]) * (_WIDTH - _LEFT - _RIGHT)
+        return _LEFT + (step - self.xs[0]) / (self.xs[1] - self.xs[0]) * (self.width - _LEFT - _RIGHT)
 
     def y(self, loss: float) -> float:
         share = (loss - self.ys[0]) / (self.ys[1] - self.ys[0])
-        return _HEIGHT - _BOTTOM - min(1.0, max(0.0, share)) * (_HEIGHT - _TOP - _BOTTOM)
+        return self.height - _BOTTOM - min(1.0, max(0.0, share)) * (self.height - _TOP - _BOTTOM)
 
     def axes(self, below: str, beside: str) -> str:
-        floor = _HEIGHT - _BOTTOM
+        floor = self.height - _BOTTOM
         parts = []
         for value in ticks(*self.ys, 5):
             y = self.y(value)
-            parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+            parts.append(f'<line class="grid" x1="{_LEFT}" x2="{self.width - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
             parts.append(f'<text class="tick" x="{_LEFT - 10}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
-        for value in ticks(*self.xs, 8, whole=True):
+        for value in ticks(*self.xs, 8 if self.width == _WIDTH else 5, whole=True):
             x = self.x(value)
             parts.append(f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{floor}" y2="{floor + 5}"/>')
             parts.append(f'<text class="tick" x="{x:.1f}" y="{floor + 20}" text-anchor="middle">{value:,.0f}</text>')
-        parts.append(f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{floor}" y2="{floor}"/>')
-        parts.append(f'<text class="name" x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}" text-anchor="end">{below}</text>')
+        parts.append(f'<line class="axis" x1="{_LEFT}" x2="{self.width - _RIGHT}" y1="{floor}" y2="{floor}"/>')
+        parts.append(
+            f'<text class="name" x="{self.width - _RIGHT}" y="{self.height - 6}" text-anchor="end">{below}</text>'
+        )
         parts.append(f'<text class="name" x="0" y="13">{beside}</text>')
         return "".join(parts)
 

@@ -1,0 +1,61 @@
+"""One run of tunesmith's DPO on a benchmark's pairs, in a process of its own. Prints one line of JSON.
+
+The base is asked about the pairs of a step in that step, so that its time is counted; a run asks once for all epochs.
+"""
+
+import json
+import sys
+
+import torch
+from pair_work import PairWork
+from process import Laps, peak_memory
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from tunesmith.core.answers import Answers, PairBatch, tree
+from tunesmith.core.batch import Example
+from tunesmith.evaluate.score import score_answers
+from tunesmith.methods import LoRA
+from tunesmith.methods.activity import base_only
+from tunesmith.models.language import CausalLM
+from tunesmith.objectives.dpo import DPO
+from tunesmith.train.optimizer import Optimizer
+from tunesmith.train.schedule import factor
+from tunesmith.train.step import Stepper
+from tunesmith.train.world import World
+
+
+def run(work: PairWork, shared: bool) -> dict[str, object]:
+    """`shared`: the prompt of a pair is computed once."""
+    network = AutoModelForCausalLM.from_pretrained(work.base, dtype=torch.bfloat16).eval()
+    model, method = CausalLM(network), LoRA(rank=work.rank, alpha=work.alpha)
+    method.attach(network)
+    start = load_file(work.adapter)
+    with torch.no_grad():
+        for name, tensor in method.stored(network).items():
+            tensor.copy_(start[f"base_model.model.{name}"])
+    trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    optimizer = Optimizer(trained, weight_decay=0.0, betas=(0.9, 0.999))
+    stepper = Stepper(model, DPO(beta=work.beta), optimizer, World(torch.device("cpu")), clip=1.0)
+    losses, laps = [], Laps()
+    for step in range(work.steps):
+        rows = range(step * work.batch_size, (step + 1) * work.batch_size)
+        trees = [_tree(work, i, shared) for i in rows]
+        model.eval()
+        with base_only(network):
+            reference = score_answers(model, trees, 1 << 30)
+        model.train()
+        rate = work.rate * factor(step, work.steps, kind="linear", warmup=0.0)
+        losses.append(stepper.step([PairBatch.of(trees, reference)], rate)["loss"])
+        laps.mark()
+    return {"losses": losses, **laps.between(), "peak_bytes": peak_memory(), "way": model.way}
+
+
+def _tree(work: PairWork, i: int, shared: bool) -> Answers:
+    prompt, answers = work.prompts[i], (work.chosen[i], work.rejected[i])
+    made = [Example([*prompt, *a], [False] * len(prompt) + [True] * len(a), i) for a in answers]
+    return tree(made, share=shared, better=((0, 1),))
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(PairWork.read(sys.argv[1]), sys.argv[2:] != ["apart"])))

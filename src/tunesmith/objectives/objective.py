@@ -1,0 +1,17 @@
+"""What every objective says of itself beside its formula; `core.protocols.Objective` is the face."""
+
+from typing import ClassVar
+
+from tunesmith.core.config import Config
+from tunesmith.core.protocols import Eats
+
+
+class ObjectiveConfig(Config):
+    """The configuration of an objective is the objective."""
+
+    eats: ClassVar[Eats]
+    """The kind of examples it is fed with."""
+    refers: ClassVar[bool] = False
+    """Whether it looks at what the frozen base says of the answers."""
+    rate: ClassVar[float] = 1.0
+    """Times the method's own learning rate, where the recipe names none."""

@@ -1,0 +1,50 @@
+"""The section of the report that shows what the objective told on the way: one small chart for each measure."""
+
+from tunesmith.report.answer import number
+from tunesmith.report.folder import RunFiles
+from tunesmith.report.markup import Html, element, joined, paragraph
+from tunesmith.report.svg import measure_chart
+
+UNITS = {"sft": "nats per token", "kto": "per answer"}
+"""What a loss is per, by objective; of all others per pair."""
+_MANY = 5000  # points of a measure: more are not read
+
+
+MEASURES = {
+    "accuracy": "the share of pairs in the right order",
+    "margin": "how far the better answer is ahead of the other",
+    "chosen": "what the better answers are worth to the objective",
+    "rejected": "what the other answers are worth to it: if both fall together, more is unlearned than should be",
+    "log_odds_ratio": "the logarithm of the odds ratio of the two answers",
+    "wanted_gain": "how much likelier wanted answers became, nats",
+    "unwanted_gain": "how much likelier unwanted answers became, nats",
+    "drift": "how much likelier answers became that belong to other prompts, nats",
+}
+"""What objectives log of themselves, in the order in which it is shown."""
+
+
+def measures(files: RunFiles) -> Html | None:
+    """-> the charts, or None when the objective told nothing but its loss."""
+    charts = []
+    for name, meaning in MEASURES.items():
+        train, held = (points(files, prefix + name) for prefix in ("", "validation_"))
+        if train or held:
+            chart = Html(measure_chart(name.replace("_", " "), train, held))
+            charts.append(element("figure", chart, element("figcaption", meaning, class_="note")))
+    if not charts:
+        return None
+    note = (
+        "Each step and its smoothed course; points are the validation rows. Sums over an answer's tokens are in nats."
+    )
+    return joined([element("div", *charts, class_="measures"), paragraph(note, class_="note")])
+
+
+def points(files: RunFiles, name: str) -> list[tuple[float, float]]:
+    """-> (step, value) of a measure, in the order of the steps."""
+    found = ((number(line, "step"), number(line, name)) for line in files.metrics)
+    return [(step, value) for step, value in found if step is not None and value is not None][-_MANY:]
+
+
+def unit(files: RunFiles) -> str:
+    """-> what the loss of the run is counted per."""
+    return UNITS.get(files.result.objective, "per pair") if files.result else "per unit"

@@ -1,0 +1,24 @@
+"""What all streams are: the examples of a step, made into the passes of that step by a feed."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tunesmith.core.batch import Batch, Example
+from tunesmith.core.order import step_indices
+
+Feed = Callable[[Sequence[Any], int | None], Sequence[Batch]]
+"""Examples, and the number of the step (None: they are to be judged, not learned) -> passes.
+
+It may ask the model as it is at that moment: answers, and how far it has moved, are made here. With the same model it
+is a pure function, so that a resumed run cannot drift.
+"""
+Stream = Callable[[int], Sequence[Batch]]
+
+
+def steps(feed: Feed, examples: Sequence[Example], *, seed: int, batch_size: int) -> Stream:
+    """-> the passes of each step, from 0."""
+
+    def passes(step: int) -> Sequence[Batch]:
+        return feed([examples[i] for i in step_indices(seed, len(examples), batch_size, step)], step)
+
+    return passes

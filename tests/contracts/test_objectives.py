@@ -1,0 +1,110 @@
+"""Every objective: its gradient does not depend on the cut, it asks for what it is for, and frozen models stay so."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.families import tiny
+from tunesmith.core.answers import PairBatch, RatedBatch, tree
+from tunesmith.core.batch import Example, pack
+from tunesmith.methods.lora import LoRA
+from tunesmith.models.language import CausalLM
+from tunesmith.objectives import OBJECTIVES
+from tunesmith.tasks import TASKS
+
+EXACT = 1e-5
+FAMILIES = ("llama", "gpt2", "mistral")  # walk, packed, and a window; all the others are in test_packing
+
+
+def _answered(row: int, draw: torch.Generator, lengths: tuple[int, ...]) -> list[Example]:
+    prompt = torch.randint(4, 300, (5,), generator=draw).tolist()
+    found = []
+    for length in lengths:
+        answer = torch.randint(4, 300, (length,), generator=draw).tolist()
+        found.append(Example([*prompt, *answer], [False] * 5 + [True] * length, row))
+    return found
+
+
+def _batch(eats: str):
+    draw = torch.Generator().manual_seed(0)
+    rows = [_answered(row, draw, lengths) for row, lengths in enumerate([(4, 7), (9, 3), (5, 5), (12, 2)])]
+    if eats == "tokens":
+        return pack([one for answers in rows for one in answers])
+    reference = [(-30.0 - row, -31.0 + row) for row in range(len(rows))]
+    if eats == "pairs":
+        return PairBatch.of([tree(r, better=((0, 1),), margins=(0.5,)) for r in rows], reference)
+    assert eats == "rated"
+    made = RatedBatch.of([tree(r, wanted=(True, False)) for r in rows], reference)
+    return replace(made, drift=torch.tensor(0.3))
+
+
+def _model(family: str) -> CausalLM:
+    torch.manual_seed(0)
+    network = tiny(family)
+    LoRA(rank=4).attach(network)
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.05)
+    return CausalLM(network).train()
+
+
+def _gradient(model, objective, batches):
+    model.zero_grad()
+    for batch in batches:
+        objective(model, batch).total.backward()
+    return torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad])
+
+
+def test_each_kind_has_a_task_and_its_name():
+    for name, kind in OBJECTIVES.items():
+        assert kind().kind == name and kind.eats in TASKS
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_the_gradient_does_not_depend_on_the_cut(name, family):
+    objective, model = OBJECTIVES[name](), _model(family)
+    whole = _batch(objective.eats)
+    halves = whole.halves()
+    quarters = [part for half in halves for part in half.halves()]
+    expected = _gradient(model, objective, [whole])
+    for cuts in (halves, quarters):
+        assert sum(cut.units for cut in cuts) == whole.units
+        found = _gradient(model, objective, cuts)
+        assert float((found - expected).abs().max()) <= EXACT * float(expected.abs().max())
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_steps_along_the_gradient_lower_it(name):
+    objective, model = OBJECTIVES[name](), _model("llama")
+    batch = _batch(objective.eats)
+    before = objective(model, batch)
+    assert all(not value.requires_grad for value in before.metrics.values())
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+    for _ in range(5):
+        optimizer.zero_grad()
+        objective(model, batch).total.backward()
+        optimizer.step()
+    assert objective(model, batch).total.item() < before.total.item()
+
+
+@pytest.mark.parametrize("name", [n for n, kind in OBJECTIVES.items() if kind.eats == "pairs"])
+def test_better_pairs_cost_less(name):
+    """The gap between chosen and rejected is what it asks for (IPO: up to its size)."""
+
+    class Given(torch.nn.Module):
+        """A model that finds each label of the chosen answers as likely as it is told."""
+
+        def __init__(self, gap: float) -> None:
+            super().__init__()
+            self.gap = gap
+
+        def forward(self, packed):
+            made = _batch("pairs")
+            chosen = torch.isin(made.owner, made.pairs[:, 0])
+            return torch.where(chosen, -5.0 + self.gap, -5.0 - self.gap).float()
+
+    objective = OBJECTIVES[name]()
+    costs = [float(objective(Given(gap), _batch("pairs")).total) for gap in (-1.0, 0.0, 1.0)]
+    assert costs[0] > costs[1] > costs[2]
