@@ -24,7 +24,6 @@ from tunesmith.tasks import TASKS
 from tunesmith.tasks.task import Scorer
 
 GENERAL = "state-of-the-union"
-ANSWERS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +145,8 @@ def write_answers(network: Any, tokenizer: Any, questions: Questions) -> dict[in
     stop = {token for token in (questions.prepared.stop, tokenizer.eos_token_id) if token is not None}
     sampling = Sampling(tokens=questions.config.answer_tokens)
     prompts = [item.prompt for item in questions.written]
-    answers: list[str] = []
-    for start in range(0, len(prompts), ANSWERS_AT_ONCE):
-        written = generate(network, prompts[start : start + ANSWERS_AT_ONCE], stop, sampling)
-        answers += [tokenizer.decode(tokens, skip_special_tokens=True).strip() for tokens in written]
-    return dict(enumerate(answers))
+    written = generate(network, prompts, stop, sampling, tokenizer=tokenizer)
+    return {place: (answer.text or "").strip() for place, answer in enumerate(written)}
 
 
 def _general(tokenizer: Any) -> list[Example]:

@@ -121,13 +121,13 @@ def behind(batch: TokenBatch, count: int, *, own_places: bool) -> TokenBatch:
     )
 
 
-def rounded(batch: TokenBatch) -> TokenBatch:
+def rounded(batch: TokenBatch, step: int = STEP) -> TokenBatch:
     """`batch` with a few idle tokens behind it, an example of their own that nobody sees or learns from.
 
     On a CPU each new number of rows costs oneDNN new kernels, some 0.1 s and 16 MB for a whole model; with lengths in
-    steps of `STEP` the same few are used again and again.
+    steps of `step` the same few are used again and again.
     """
-    spare = -len(batch.tokens) % STEP
+    spare = -len(batch.tokens) % step
     if not spare:
         return batch
     idle = torch.arange(spare, device=batch.tokens.device)
