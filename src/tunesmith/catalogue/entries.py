@@ -103,9 +103,7 @@ ARITHMETIC = Entry(
     version="1",
 )
 
-CATALOGUE: dict[str, Entry] = {
-    e.name: e for e in (SMOLLM2_135M, DRUG_REVIEWS, BBQ, ARITHMETIC, STATE_OF_THE_UNION)
-}
+CATALOGUE: dict[str, Entry] = {e.name: e for e in (SMOLLM2_135M, DRUG_REVIEWS, BBQ, ARITHMETIC, STATE_OF_THE_UNION)}
 
 
 def entry(name: str) -> Entry:

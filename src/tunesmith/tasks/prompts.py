@@ -16,8 +16,9 @@ from tunesmith.core.errors import UserError
 from tunesmith.core.rollouts import RolloutBatch
 from tunesmith.evaluate.before_after import Outcome
 from tunesmith.methods.activity import base_only
-from tunesmith.models.generate import Sampling, generate
+from tunesmith.models.generate import generate
 from tunesmith.models.language import CausalLM
+from tunesmith.models.sampling import Sampling
 from tunesmith.models.valued import ValuedLM
 from tunesmith.rewards.named import open_reward
 from tunesmith.rewards.reward import Asked as Judged
