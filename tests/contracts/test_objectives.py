@@ -8,8 +8,10 @@ import torch
 from tests.families import tiny
 from tunesmith.core.answers import PairBatch, RatedBatch, tree
 from tunesmith.core.batch import Example, pack
+from tunesmith.core.rollouts import SIGNALS, Rollout, pack_rollouts
 from tunesmith.methods.lora import LoRA
 from tunesmith.models.language import CausalLM
+from tunesmith.models.valued import ValuedLM
 from tunesmith.objectives import OBJECTIVES
 from tunesmith.tasks import TASKS
 
@@ -26,17 +28,31 @@ def _answered(row: int, draw: torch.Generator, lengths: tuple[int, ...]) -> list
     return found
 
 
+def _made(name: str):
+    return OBJECTIVES[name](**({"reward": "exact"} if OBJECTIVES[name].eats == "prompts" else {}))
+
+
 def _batch(eats: str):
     draw = torch.Generator().manual_seed(0)
     rows = [_answered(row, draw, lengths) for row, lengths in enumerate([(4, 7), (9, 3), (5, 5), (12, 2)])]
     if eats == "tokens":
         return pack([one for answers in rows for one in answers])
+    if eats == "prompts":
+        return pack_rollouts([_rollout(answers, draw) for answers in rows])
     reference = [(-30.0 - row, -31.0 + row) for row in range(len(rows))]
     if eats == "pairs":
         return PairBatch.of([tree(r, better=((0, 1),), margins=(0.5,)) for r in rows], reference)
     assert eats == "rated"
     made = RatedBatch.of([tree(r, wanted=(True, False)) for r in rows], reference)
     return replace(made, drift=torch.tensor(0.3))
+
+
+def _rollout(answers: list[Example], draw: torch.Generator) -> Rollout:
+    lengths = tuple(len(one) - 5 for one in answers)
+    signals = {name: torch.randn(sum(lengths), generator=draw) for name in SIGNALS}
+    known = {"old": torch.full((sum(lengths),), -6.0), "reference": torch.full((sum(lengths),), -6.0)}
+    known["weight"] = torch.ones(sum(lengths))
+    return Rollout(tree(answers), lengths, signals | known)
 
 
 def _model(family: str) -> CausalLM:
@@ -46,25 +62,25 @@ def _model(family: str) -> CausalLM:
     for parameter in network.parameters():
         if parameter.requires_grad:
             torch.nn.init.normal_(parameter, std=0.05)
-    return CausalLM(network).train()
+    return ValuedLM(network).train()
 
 
 def _gradient(model, objective, batches):
     model.zero_grad()
     for batch in batches:
         objective(model, batch).total.backward()
-    return torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad])
+    return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
 
 def test_each_kind_has_a_task_and_its_name():
     for name, kind in OBJECTIVES.items():
-        assert kind().kind == name and kind.eats in TASKS
+        assert _made(name).kind == name and kind.eats in TASKS
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_the_gradient_does_not_depend_on_the_cut(name, family):
-    objective, model = OBJECTIVES[name](), _model(family)
+    objective, model = _made(name), _model(family)
     whole = _batch(objective.eats)
     halves = whole.halves()
     quarters = [part for half in halves for part in half.halves()]
@@ -77,7 +93,7 @@ def test_the_gradient_does_not_depend_on_the_cut(name, family):
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_steps_along_the_gradient_lower_it(name):
-    objective, model = OBJECTIVES[name](), _model("llama")
+    objective, model = _made(name), _model("llama")
     batch = _batch(objective.eats)
     before = objective(model, batch)
     assert all(not value.requires_grad for value in before.metrics.values())

@@ -91,6 +91,7 @@ METRICS = {
         "Better answer preferred", "share of pairs whose better answer is the likelier one", True, True, 1
     ),
     "preference_margin": Metric("Preference margin", "by how many nats the better answer is the likelier one", True),
+    "reward": Metric("Reward", "what the likeliest answer to a held-out prompt is worth, on average", True),
     "exact_match": Metric("Exact match", "share of answers equal to the reference but for white space", True, True, 1),
     "rouge_l": Metric("ROUGE-L", "longest common run of words in order, 0 to 1", True, False, 1),
     "chrf": Metric("chrF", "shared character sequences, 0 to 100", True, False, 100, 1),
