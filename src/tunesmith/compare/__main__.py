@@ -60,7 +60,7 @@ def base(asked: dict[str, Any]) -> dict[str, Any]:
         "precision": opened.probe.precision,
         "items": len(found.outcomes),
         "of": len(prepared.test_items if questions.labelled else prepared.test),
-        "metric": of_task(questions.labelled, recipe.evaluate.score_answers > 0),
+        "metric": of_task(found),
         "scoring": time.perf_counter() - begin,
         "opening": opening,
         "steps": train.steps(steps_per_epoch(len(prepared.train), train.batch_size)),
