@@ -35,14 +35,15 @@ def save(folder: Path, opened: Opened, model: nn.Module | None = None) -> Saved:
     else:
         place = write_adapter(
             folder / "adapter",
-            recipe.method.stored(base.network),
-            recipe.method.described(base.network),
+            opened.method.stored(base.network),
+            opened.method.described(base.network),
             base_name=base.name,
             base_fingerprint=base.fingerprint,
             base_quantize=recipe.base_quantize,
+            head=opened.head,
         )
     described = _describe(place, folder, base.folder)
-    mergeable = recipe.method.cannot_merge(base.network) is None
+    mergeable = opened.method.cannot_merge(base.network) is None
     return Saved(place, described.model_copy(update={"mergeable": mergeable}))
 
 

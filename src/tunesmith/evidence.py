@@ -19,7 +19,7 @@ from tunesmith.evaluate.config import Evaluate
 from tunesmith.evaluate.items import Measured
 from tunesmith.evaluate.score import score_tokens
 from tunesmith.models.generate import Sampling, generate
-from tunesmith.models.language import CausalLM
+from tunesmith.models.language import CausalLM, Packed
 from tunesmith.tasks import TASKS
 from tunesmith.tasks.task import Scorer
 
@@ -35,7 +35,7 @@ class Questions:
     examples: Sequence[Example]
     general: Sequence[Example]
     config: Evaluate
-    judge: Callable[[CausalLM, Sequence[Example]], list[Outcome]] | None = None
+    judge: Callable[[Packed, Sequence[Example]], list[Outcome]] | None = None
     """What a model does on examples, where it is measured by what it writes."""
 
     @classmethod
@@ -44,7 +44,7 @@ class Questions:
         prepared: Prepared,
         tokenizer: Any,
         config: Evaluate,
-        judge: Callable[[CausalLM, Sequence[Example]], list[Outcome]] | None = None,
+        judge: Callable[[Packed, Sequence[Example]], list[Outcome]] | None = None,
     ) -> "Questions":
         """The test part, cut to `config.items`, and the general text."""
         general = _general(tokenizer) if config.general else []
@@ -66,11 +66,11 @@ class Questions:
 
 
 def evidence(
-    model: CausalLM,
+    model: Packed,
     tokenizer: Any,
     questions: Questions,
     *,
-    base: Callable[[], AbstractContextManager[CausalLM]],
+    base: Callable[[], AbstractContextManager[Packed]],
     tokens_per_pass: int,
     watch: Callable[[str, int], "Watch"],
 ) -> tuple[Measured, Measured]:
@@ -116,7 +116,7 @@ class Watch:
         """`tokens` more have been read."""
 
 
-def measured(model: CausalLM, tokenizer: Any, questions: Questions, tokens_per_pass: int, watch: Watch) -> Measured:
+def measured(model: Packed, tokenizer: Any, questions: Questions, tokens_per_pass: int, watch: Watch) -> Measured:
     """-> what one model does on all questions."""
     device = next(model.parameters()).device
 
@@ -136,7 +136,10 @@ def measured(model: CausalLM, tokenizer: Any, questions: Questions, tokens_per_p
     else:
         outcomes = task.outcomes(counting(model), questions, places, tokens_per_pass, device)
     outcomes = [replace(o, answer=answers[i] if i < scored else None) for i, o in enumerate(outcomes)]
-    general = score_tokens(counting(model.scores), questions.general, tokens_per_pass, device)
+    general = []
+    if questions.general:
+        assert isinstance(model, CausalLM), "a network with a head writes no text"
+        general = score_tokens(counting(model.scores), questions.general, tokens_per_pass, device)
     return Measured(outcomes, general, answers)
 
 

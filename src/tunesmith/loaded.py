@@ -24,7 +24,7 @@ from tunesmith.data.encode import Encoder
 from tunesmith.data.forms import Conversation, Message
 from tunesmith.data.messages import ROLES
 from tunesmith.data.rows import Row
-from tunesmith.export.adapter import FACTS, base_quantize
+from tunesmith.export.adapter import FACTS, adapter_head, base_quantize
 from tunesmith.export.peft_config import NAME as ADAPTER
 from tunesmith.export.peft_config import parse_object
 from tunesmith.models.answer import Written, spelled
@@ -202,6 +202,8 @@ def load(
     if (folder / RECIPE).is_file():
         return _of_run(folder, base, _dtype(folder, precision), say)
     if (folder / ADAPTER).is_file() and not (folder / "config.json").is_file():
+        if adapter_head(folder) is not None:
+            raise _scores_only(folder)
         dtype, packed = _dtype(None, precision), base_quantize(folder)
         opened = load_base(base or base_of(folder), dtype=dtype, say=say, quantize=packed)
         return _tuned(opened, folder, Data(train="prompt"))
@@ -209,6 +211,10 @@ def load(
         raise UserError(f"{place}: neither a run nor an adapter, so that no base belongs to it")
     resolve(str(place), allow_download=None, say=say)  # refuses before the machine is measured
     return _whole(load_base(str(place), dtype=_dtype(None, precision), say=say), "base", Data(train="prompt"))
+
+
+def _scores_only(place: Path) -> UserError:
+    return UserError(f"{place}: scores texts and writes none; use `tunesmith predict`, or load_scorer in Python")
 
 
 def finished_run(folder: Path) -> tuple[Recipe, Path]:
@@ -244,6 +250,8 @@ def base_of(adapter: Path) -> str:
 
 def _of_run(folder: Path, base: str | None, dtype: torch.dtype, say: Say) -> Loaded:
     recipe, artifact = finished_run(folder)
+    if recipe.objective.ending != "words":
+        raise _scores_only(folder)
     name, allowed = base or recipe.base, recipe.allow_download or None
     if recipe.method.kind != "full":
         packed = base_quantize(artifact)

@@ -51,7 +51,7 @@ def _run(recipe: Recipe, folder: Path, show: Show, known: Measured | None) -> Ru
     attach(opened, model)
     counts = parameter_counts(network)
     show.parameters(*counts)
-    show.merging(opened.recipe.method.cannot_merge(network))
+    show.merging(opened.method.cannot_merge(network))
     proof = Proof.begin(network, opened.base.folder, probe(opened))
     opened = probed(opened, model, folder, show)
     fitted = train(opened, model, folder, show)

@@ -224,3 +224,30 @@ def test_another_reward_file_is_another_run(tiny_folder: Folder, rows: str, rewa
     (tmp_path / "my.py").write_text(VOWELS + "\n")
     with pytest.raises(UserError, match=r"its checkpoints were made with another reward"):
         run(recipe, Show(lambda _: None))
+
+
+def test_a_reward_model_judges(tiny_folder: Folder, rows: str, tmp_path: Path) -> None:
+    """The chain: a reward model from pairs, then RL against it. It was trained on another base than the policy."""
+    pairs = tmp_path / "pairs.jsonl"
+    lines = ({"prompt": f"say {i}", "chosen": "eeee", "rejected": "qzqz"} for i in range(60))
+    pairs.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    judge, folder = tmp_path / "judge", tmp_path / "run"
+    evaluate = {"general": False, "answers": 0}
+    recipe = Recipe(
+        base=str(tiny_folder("qwen2")),
+        data=str(pairs),
+        output=str(judge),
+        objective="reward",
+        train=SMALL,
+        evaluate=evaluate,
+    )
+    run(recipe, Show(lambda _: None))
+    objective = {"kind": "rloo", "reward": {str(judge): 1.0, "length:1-9": 0.1}}
+    result = run(_recipe(tiny_folder("llama"), rows, folder, objective), Show(lambda _: None))
+    assert result.status == "ok" and result.evaluation is not None
+    assert f"reward/{judge}" in _lines(folder / "metrics.jsonl")[0]
+    mine = json.loads((folder / "data.json").read_text())["reward"][0]
+    weights = judge / "adapter" / "adapter_model.safetensors"
+    assert mine["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    with pytest.raises(UserError, match=r"writes text and scores none"):
+        run(_recipe(tiny_folder("llama"), rows, tmp_path / "x", {"kind": "grpo", "reward": str(folder)}), Show(str))

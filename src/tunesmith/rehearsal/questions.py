@@ -11,7 +11,7 @@ from tunesmith.evaluate.before_after import Outcome, compare, compare_general
 from tunesmith.evaluate.score import score_examples
 from tunesmith.evidence import Questions
 from tunesmith.models.generate import AT_ONCE, Rules, Sampling, Writing
-from tunesmith.models.language import CausalLM
+from tunesmith.models.language import Packed
 from tunesmith.opening import Opened, base_of
 from tunesmith.rehearsal.training import timed, timed_passes
 from tunesmith.tasks import TASKS
@@ -29,9 +29,9 @@ class Asked:
     answers: float
 
 
-def ask_a_little(opened: Opened, model: CausalLM) -> Asked:
+def ask_a_little(opened: Opened, model: Packed) -> Asked:
     """The tuned model first, as a run does."""
-    questions = Questions.of(opened.prepared, opened.base.tokenizer, opened.recipe.evaluate)
+    questions = Questions.of(opened.prepared, opened.base.tokenizer, opened.recipe.asked)
     model.eval()
     asking = Asking(opened, questions)
     tuned_answers = asking.answers(model, FEW)
@@ -57,7 +57,7 @@ class Asking:
     opened: Opened
     questions: Questions
 
-    def scoring(self, model: CausalLM, most: int) -> float:
+    def scoring(self, model: Packed, most: int) -> float:
         """-> seconds to score all items, from at most `most` of their passes."""
         questions, limit, device = self.questions, self.opened.tokens_per_pass, self.opened.device
         task = TASKS[questions.prepared.eats]
@@ -67,7 +67,7 @@ class Asking:
 
         return timed_passes(score, task.sizes(questions), limit, most)
 
-    def general(self, model: CausalLM) -> float:
+    def general(self, model: Packed) -> float:
         """-> seconds to score the general text, each token of which is scored."""
         texts, limit = self.questions.general, self.opened.tokens_per_pass
         if not texts:
@@ -78,7 +78,7 @@ class Asking:
 
         return timed_passes(score, list(map(len, texts)), limit, GENERAL)
 
-    def answers(self, model: CausalLM, most: int | None) -> float:
+    def answers(self, model: Packed, most: int | None) -> float:
         """-> seconds to write all answers. `most`: stop after so many tokens and take the references' lengths.
 
         Rows that have ended are filled again, so that all tokens together make the steps, or the longest answer alone.

@@ -10,6 +10,7 @@ from tunesmith.report.answer import answer, headline, values, verdict
 from tunesmith.report.folder import RunFiles
 from tunesmith.report.markup import Html, element, joined
 from tunesmith.report.numbers import duration, metric, share, size
+from tunesmith.report.reliability import reliability
 from tunesmith.report.style import STYLE
 
 NAME = "report.html"
@@ -133,6 +134,7 @@ def _sections(files: RunFiles, folder: Path) -> list[Html]:
     parts = {
         "Before and after": evidence.before_after(files),
         "Confusion tables": evidence.confusions(files),
+        "Sureness": reliability(files),
         "Loss": evidence.curves(files),
         "What the objective saw": course.measures(files),
         "Answers side by side": evidence.answers(files),

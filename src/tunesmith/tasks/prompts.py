@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,10 @@ from tunesmith.core.rollouts import RolloutBatch
 from tunesmith.evaluate.before_after import Outcome
 from tunesmith.methods.activity import base_only
 from tunesmith.models.generate import generate
-from tunesmith.models.language import CausalLM
+from tunesmith.models.language import CausalLM, Packed
 from tunesmith.models.sampling import Sampling
 from tunesmith.models.valued import ValuedLM
+from tunesmith.rewards.model import RewardModel
 from tunesmith.rewards.named import open_reward
 from tunesmith.rewards.reward import Asked as Judged
 from tunesmith.rewards.reward import Reward, Scored
@@ -128,6 +129,23 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
+def reward_of(objective: Any) -> Reward:
+    """Raises UserError for a reward that cannot be used."""
+    return open_reward(objective.reward, seconds=objective.reward_seconds, model=reward_model)
+
+
+@lru_cache(maxsize=1)
+def reward_model(folder: Path) -> RewardModel:
+    """-> the reward model that an earlier run made, opened as anyone would open it; kept, for a run opens it thrice."""
+    from tunesmith.scorer import load_scorer
+
+    scorer = load_scorer(folder)
+    if not scorer.rewards_answers:
+        raise UserError(f"objective.reward: {folder} scores texts, not answers; train one with objective=reward")
+    artifact = next((place for name in ("adapter", "model") if (place := folder / name).is_dir()), folder)
+    return RewardModel(str(folder), min(artifact.glob("*.safetensors")), scorer.rewards)
+
+
 def refuse_rows(objective: Any, prepared: "Prepared", context: int | None) -> list[dict[str, Any]]:
     """-> the terms of the reward: names, weights, and the files of the user with their hashes.
 
@@ -141,17 +159,17 @@ def refuse_rows(objective: Any, prepared: "Prepared", context: int | None) -> li
                 f"{objective.answer_tokens}, more than the {context} that the base reads; shorten it, or lower "
                 "objective.answer_tokens"
             )
-    with open_reward(objective.reward, seconds=objective.reward_seconds) as reward:
+    with reward_of(objective) as reward:
         reward.refuse([judged(one, "") for one in rows])
         return reward.described()
 
 
 def player_of(opened: "Opened") -> Player:
-    objective: Any = opened.recipe.objective
-    return Player(opened, open_reward(objective.reward, seconds=objective.reward_seconds))
+    return Player(opened, reward_of(opened.recipe.objective))
 
 
-def _feed(opened: "Opened", model: CausalLM, refer: Refer) -> Feed:
+def _feed(opened: "Opened", model: Packed, refer: Refer) -> Feed:
+    assert isinstance(model, CausalLM), "a network with a head writes no answers"
     objective, folder = opened.recipe.objective, opened.recipe.folder
     player = player_of(opened)
     reader = Reader(opened, model)
@@ -236,10 +254,11 @@ def _outcomes(
     raise AssertionError("answers to prompts are measured by `rewarded`")
 
 
-def rewarded(opened: "Opened") -> Callable[[CausalLM, Sequence[Example]], list[Outcome]]:
+def rewarded(opened: "Opened") -> Callable[[Packed, Sequence[Example]], list[Outcome]]:
     """-> what a model's likeliest answers to the test rows are worth."""
 
-    def outcomes(model: CausalLM, asked: Sequence[Example]) -> list[Outcome]:
+    def outcomes(model: Packed, asked: Sequence[Example]) -> list[Outcome]:
+        assert isinstance(model, CausalLM), "a network with a head writes no answers"
         rows: list[Asked] = [*asked]  # type: ignore[list-item]
         player = player_of(opened)
         try:

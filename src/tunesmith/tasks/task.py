@@ -12,7 +12,7 @@ from tunesmith.core.answers import Answers
 from tunesmith.core.batch import Batch, Example, TokenBatch
 from tunesmith.core.protocols import Objective
 from tunesmith.evaluate.before_after import Outcome
-from tunesmith.models.language import CausalLM
+from tunesmith.models.language import Packed
 from tunesmith.streams.answers import Reference
 from tunesmith.streams.stream import Feed
 from tunesmith.train.progress import Event
@@ -31,7 +31,7 @@ Refer = Callable[[Sequence[Answers]], Reference]
 class Task:
     """One kind of examples."""
 
-    feed: Callable[["Opened", CausalLM, Refer], Feed]
+    feed: Callable[["Opened", Packed, Refer], Feed]
     """How examples become passes, while the given model is trained."""
     sizes: Callable[["Questions"], list[int]]
     """The tokens that pass for each question of the test part."""

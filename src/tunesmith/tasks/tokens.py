@@ -7,7 +7,7 @@ import torch
 
 from tunesmith.evaluate.before_after import Outcome
 from tunesmith.evaluate.score import classify, score_examples
-from tunesmith.models.language import CausalLM
+from tunesmith.models.language import Packed
 from tunesmith.streams.stream import Feed
 from tunesmith.streams.tokens import token_feed
 from tunesmith.tasks.task import Refer, Scorer, Task
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tunesmith.opening import Opened
 
 
-def _feed(opened: "Opened", model: CausalLM, refer: Refer) -> Feed:
+def _feed(opened: "Opened", model: Packed, refer: Refer) -> Feed:
     return token_feed(opened.tokens_per_pass, share=not getattr(opened.recipe.method, "dropout", 0))
 
 
