@@ -47,7 +47,7 @@ def test_it_trains_two_steps(path, tiny_folder, tmp_path):
     if values["method"]["kind"] == "lora":
         values["method"]["rank"] = 4
     if "reward" in values["objective"]:  # a tiny random base answers nothing right
-        values["objective"] |= {"reward": "length:1-3", "answers": 2, "answer_tokens": 4}
+        values["objective"] |= {"reward": "regex:[a-h]", "answers": 4, "answer_tokens": 4}
     result = run(make_recipe(values), Show(lambda line: None))
     assert result.status == "ok" and result.train.steps == 2
     assert all(result.proof.values())

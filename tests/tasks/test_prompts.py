@@ -233,15 +233,9 @@ def test_a_reward_model_judges(tiny_folder: Folder, rows: str, tmp_path: Path) -
     pairs.write_text("".join(json.dumps(line) + "\n" for line in lines))
     judge, folder = tmp_path / "judge", tmp_path / "run"
     evaluate = {"general": False, "answers": 0}
-    recipe = Recipe(
-        base=str(tiny_folder("qwen2")),
-        data=str(pairs),
-        output=str(judge),
-        objective="reward",
-        train=SMALL,
-        evaluate=evaluate,
-    )
-    run(recipe, Show(lambda _: None))
+    base = str(tiny_folder("qwen2"))
+    made = {"output": str(judge), "objective": "reward", "train": SMALL, "evaluate": evaluate}
+    run(Recipe(base=base, data=str(pairs), **made), Show(lambda _: None))
     objective = {"kind": "rloo", "reward": {str(judge): 1.0, "length:1-9": 0.1}}
     result = run(_recipe(tiny_folder("llama"), rows, folder, objective), Show(lambda _: None))
     assert result.status == "ok" and result.evaluation is not None

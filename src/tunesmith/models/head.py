@@ -54,12 +54,19 @@ def choice_logprobs(
 
 @torch.no_grad()
 def likeliest(
-    hidden: Tensor, count: int, head: nn.Module, shape: Callable[[Tensor], Tensor] | None = None
+    hidden: Tensor,
+    count: int,
+    head: nn.Module,
+    shape: Callable[[Tensor], Tensor] | None = None,
+    known: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """(L, D) -> (L, K), (L, K): the tokens that are likeliest, likeliest first, and their log-probabilities."""
+    """(L, D) -> (L, K), (L, K): the tokens that are likeliest, likeliest first, and their log-probabilities.
+
+    `known`: only so many tokens are looked at, for vocabularies that are padded behind the last one.
+    """
     parts = []
     for h in hidden.split(CHUNK):
-        logits = (head(h) if shape is None else shape(head(h))).float()
+        logits = (head(h) if shape is None else shape(head(h))).float()[:, :known]
         parts.append(torch.log_softmax(logits, -1).topk(min(count, logits.shape[-1]), -1))
     return torch.cat([p.indices for p in parts]), torch.cat([p.values for p in parts])
 

@@ -19,7 +19,7 @@ from tunesmith.core.batch import IGNORED, Example, TokenBatch, pack
 from tunesmith.core.errors import UserError
 from tunesmith.core.virtual import virtual_of
 from tunesmith.models.attention import Packing
-from tunesmith.models.head import label_logprobs, label_scores
+from tunesmith.models.head import choice_logprobs, label_logprobs, label_scores, likeliest
 from tunesmith.models.packed import CannotPack, packed_hidden, packed_rows
 from tunesmith.models.padded import padded_logprobs, padded_scores
 from tunesmith.models.walk import serves, walk
@@ -108,6 +108,17 @@ class CausalLM(Packed):
         labelled = (batch.labels != IGNORED).nonzero()[:, 0]
         hidden = self.hidden(batch, labelled)
         return label_scores(hidden, batch.labels[labelled], self.network.get_output_embeddings(), self.shape)
+
+    def among(self, batch: TokenBatch, choices: Tensor) -> Tensor:
+        """(L, K) tokens for each label -> (L, K), their log-probabilities. Not for padded rows."""
+        hidden = self.hidden(batch, (batch.labels != IGNORED).nonzero()[:, 0])
+        return choice_logprobs(hidden, choices, self.network.get_output_embeddings(), self.shape)
+
+    @torch.no_grad()
+    def likeliest(self, batch: TokenBatch, count: int, known: int) -> tuple[Tensor, Tensor]:
+        """-> (L, K), (L, K): the likeliest of the first `known` tokens at each label, and their log-probabilities."""
+        hidden = self.hidden(batch, (batch.labels != IGNORED).nonzero()[:, 0])
+        return likeliest(hidden, count, self.network.get_output_embeddings(), self.shape, known)
 
 
 def behind(batch: TokenBatch, count: int, *, own_places: bool) -> TokenBatch:

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from tunesmith.objectives.classify import Classify
+from tunesmith.objectives.distill import Distill
 from tunesmith.objectives.dpo import DPO
 from tunesmith.objectives.grpo import GRPO
 from tunesmith.objectives.ipo import IPO
@@ -19,7 +20,7 @@ from tunesmith.objectives.sft import SFT
 from tunesmith.objectives.simpo import SimPO
 
 AnyObjective = Annotated[
-    SFT | DPO | IPO | KTO | ORPO | SimPO | Reward | Classify | Regress | GRPO | RLOO | PPO,
+    SFT | DPO | IPO | KTO | ORPO | SimPO | Reward | Classify | Regress | GRPO | RLOO | PPO | Distill,
     Field(discriminator="kind"),
 ]
 
@@ -36,5 +37,6 @@ OBJECTIVES: dict[str, type[ObjectiveConfig]] = {
     "grpo": GRPO,
     "rloo": RLOO,
     "ppo": PPO,
+    "distill": Distill,
 }
 """By the kind that a recipe names."""
