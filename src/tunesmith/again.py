@@ -8,6 +8,7 @@ from tunesmith.attached import attach_adapter
 from tunesmith.catalogue.fetch import default_cache
 from tunesmith.core.errors import UserError
 from tunesmith.core.files import RunLock, make_folder
+from tunesmith.ends import face
 from tunesmith.loaded import finished_run
 from tunesmith.models.load import Place, load_base
 from tunesmith.opening import Opened, open_base, open_source
@@ -39,7 +40,7 @@ def measure_again(run: Path, data: str | None, show: Show) -> dict[str, Any]:
         opened = _tuned(open_base(source, run, show.say), artifact, show)
         place = run if data is None else run / OTHER / Path(data).stem
         make_folder(place)
-        found = measure(opened, opened.face(), place, show)
+        found = measure(opened, face(opened.base.network), place, show)
         assert found is not None, "there are test rows, and measuring is on"
         if data is None:
             _renew(run, found.document())

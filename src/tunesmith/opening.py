@@ -16,9 +16,10 @@ from tunesmith.catalogue.fetch import default_cache, fetch, is_here
 from tunesmith.core.errors import UserError, near
 from tunesmith.core.files import RunLock, write_json, write_text
 from tunesmith.core.headed import Head, mark_of
+from tunesmith.core.order import seen, steps_per_epoch
 from tunesmith.data.hub import looks_like_hub
 from tunesmith.data.prepare import Prepared, prepare
-from tunesmith.ends import face, head_for
+from tunesmith.ends import head_for
 from tunesmith.methods.activity import base_only
 from tunesmith.methods.head import with_head
 from tunesmith.methods.method import MethodConfig
@@ -184,6 +185,13 @@ class Opened:
     choices: dict[str, dict[str, Any]]  # by dotted key: {"value", "reason"}
 
     @property
+    def shown(self) -> list[Any]:
+        """The training examples that the run's steps come to: all of them, unless it ends within its first epoch."""
+        config, rows = self.recipe.train, self.prepared.train
+        steps = config.steps(steps_per_epoch(len(rows), config.batch_size))
+        return [rows[place] for place in seen(config.seed, len(rows), config.batch_size, steps)]
+
+    @property
     def tokens_per_pass(self) -> int:
         chosen = self.recipe.train.tokens_per_pass
         assert chosen is not None
@@ -198,9 +206,6 @@ class Opened:
     def head(self) -> Head | None:
         mark = mark_of(self.base.network)
         return mark.head if mark else None
-
-    def face(self, *, recompute: bool = False) -> Packed:
-        return face(self.base.network, recompute=recompute)
 
 
 def open_base(source: Source, folder: Path | None, say: Say) -> Opened:

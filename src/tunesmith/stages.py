@@ -12,6 +12,7 @@ from tunesmith.core.errors import Interrupted
 from tunesmith.core.files import write_json
 from tunesmith.core.freed import give_back
 from tunesmith.core.order import steps_per_epoch
+from tunesmith.ends import face
 from tunesmith.evaluate.before_after import Evaluation, Outcome, recalibrated
 from tunesmith.evaluate.items import Measured, same_items, write_items
 from tunesmith.evaluate.score import grouped
@@ -125,7 +126,7 @@ def model_of(opened: Opened) -> Packed:
     recompute = opened.recipe.train.recompute
     if getattr(opened.recipe.objective, "valued", False):
         return ValuedLM(opened.base.network, recompute=recompute)
-    return opened.face(recompute=recompute)
+    return face(opened.base.network, recompute=recompute)
 
 
 def probe(opened: Opened) -> list[list[int]]:

@@ -40,7 +40,7 @@ def test_resampled_corpora_are_measured_side_by_side() -> None:
 
 def test_who_is_honest_has_a_small_error_and_who_is_too_sure_a_large_one() -> None:
     honest, sure = (calibration.ece(calibration.sureness(*_drawn(heat=heat))[None])[0] for heat in (1.0, 4.0))
-    assert honest < 0.06 < 0.15 < sure
+    assert honest < 0.1 < 0.2 < sure
 
 
 def test_brier_and_likelihood_are_their_formulas() -> None:

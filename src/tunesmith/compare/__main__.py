@@ -17,6 +17,7 @@ import psutil
 from tunesmith.compare.latency import latency
 from tunesmith.core.errors import Interrupted, RunFailed, UserError
 from tunesmith.core.order import steps_per_epoch
+from tunesmith.ends import face
 from tunesmith.environment import environment
 from tunesmith.evaluate.items import read_items, write_items
 from tunesmith.evaluate.metrics import of_task
@@ -38,7 +39,7 @@ def base(asked: dict[str, Any]) -> dict[str, Any]:
     """Measure the base on the test part, or as much of it as fits into `seconds`; write its items to `folder`."""
     show, recipe = _quiet(), make_recipe(asked["recipe"])
     opened = _opened(recipe)
-    model, prepared = opened.face().eval(), opened.prepared
+    model, prepared = face(opened.base.network).eval(), opened.prepared
     if not prepared.test:
         raise UserError("data: a comparison needs test rows; give data.test or a third part in data.split")
     if not prepared.validation:
@@ -77,11 +78,13 @@ def _affordable(items: int, estimate: float, seconds: float) -> int:
 def probe(asked: dict[str, Any]) -> dict[str, Any]:
     """Attach the method, time some steps, and try rates: as many as `size` says, or as fit into `seconds`."""
     show, opened = _quiet(), _opened(make_recipe(asked["recipe"]))
-    model = opened.face(recompute=opened.recipe.train.recompute)
+    model = face(opened.base.network, recompute=opened.recipe.train.recompute)
     attach(opened, model)
     opening, trying = _since_start(), RateProbe(opened, model, show)
-    trying.trial(own_rate(opened.recipe)["value"], TIMED)
-    step, validation = mean(trying.step_seconds[1:]), mean(trying.validation_seconds)
+    train = opened.recipe.train
+    steps = train.steps(steps_per_epoch(len(opened.prepared.train), train.batch_size))
+    trying.trial(own_rate(opened.recipe)["value"], min(TIMED, steps))
+    step, validation = mean(trying.step_seconds[1:] or trying.step_seconds), mean(trying.validation_seconds)
     found = {
         "parameters": parameter_counts(opened.base.network),
         "opening": opening,

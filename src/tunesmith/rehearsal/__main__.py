@@ -22,6 +22,7 @@ from tunesmith.core.errors import RunFailed, UserError
 from tunesmith.core.files import make_folder
 from tunesmith.core.freed import give_back
 from tunesmith.core.order import steps_per_epoch
+from tunesmith.ends import face
 from tunesmith.models.language import Packed
 from tunesmith.models.load import Place
 from tunesmith.opening import Opened, open_base, open_source
@@ -84,7 +85,7 @@ def rehearse(recipe: Recipe, scratch: Path, clock: Clock) -> Measured:
         clock.say(f"{key} = {choice['value']}: {choice['reason']}")
     fresh = most_held(torch.device("cpu"))
     with clock.stage("attach"):
-        model = opened.face(recompute=opened.recipe.train.recompute)
+        model = face(opened.base.network, recompute=opened.recipe.train.recompute)
         attach(opened, model)
         Proof.begin(opened.base.network, opened.base.folder, probe(opened))
     return _played(opened, model, scratch, clock).model_copy(update={"fresh": fresh, "free": free})

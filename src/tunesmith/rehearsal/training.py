@@ -106,7 +106,7 @@ def refer_a_little(opened: Opened, model: Packed) -> float:
     """-> seconds in which the base reads all answers, before the first step; 0 where nobody asks it."""
     if not opened.recipe.objective.refers:
         return 0.0
-    trees = [one for one in (*opened.prepared.train, *opened.prepared.validation) if isinstance(one, Answers)]
+    trees = [one for one in (*opened.shown, *opened.prepared.validation) if isinstance(one, Answers)]
     model.eval()
 
     def score(places: Sequence[int]) -> None:
