@@ -29,7 +29,7 @@ from tunesmith.models.load import Base, Place, Say, check_folder, load_base, loa
 from tunesmith.models.memory import tokens_per_pass
 from tunesmith.models.precision import Probe, choose
 from tunesmith.recipe import Recipe, make_recipe, read_recipe
-from tunesmith.tasks.prompts import refuse_rows
+from tunesmith.tasks.judging import refuse_rows
 from tunesmith.train.optimizer import refuse_optimizer
 
 RECIPE, CHOICES, FACTS = "recipe.yaml", "choices.json", "data.json"

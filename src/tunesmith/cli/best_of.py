@@ -44,7 +44,7 @@ def best_of(
     from tunesmith.core.files import write_text
     from tunesmith.loaded import load
     from tunesmith.rewards.named import open_reward
-    from tunesmith.tasks.prompts import reward_model
+    from tunesmith.tasks.judging import reward_model
 
     if output.exists():
         raise UserError(f"{output}: exists already; choose another file or remove it")

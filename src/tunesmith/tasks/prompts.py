@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,6 @@ from torch import Tensor
 
 from tunesmith.core.answers import Asked
 from tunesmith.core.batch import Example, TokenBatch
-from tunesmith.core.errors import UserError
 from tunesmith.core.rollouts import RolloutBatch
 from tunesmith.evaluate.before_after import Outcome
 from tunesmith.methods.activity import base_only
@@ -20,19 +19,16 @@ from tunesmith.models.generate import generate
 from tunesmith.models.language import CausalLM, Packed
 from tunesmith.models.sampling import Sampling
 from tunesmith.models.valued import ValuedLM
-from tunesmith.rewards.model import RewardModel
-from tunesmith.rewards.named import open_reward
-from tunesmith.rewards.reward import Asked as Judged
 from tunesmith.rewards.reward import Reward, Scored
 from tunesmith.streams.rollouts import Rollouts, Written
 from tunesmith.streams.samples import add_samples
 from tunesmith.streams.signs import Signs
 from tunesmith.streams.stream import Feed
+from tunesmith.tasks.judging import judged, reward_of
 from tunesmith.tasks.task import Refer, Scorer, Task
 from tunesmith.train.progress import Event
 
 if TYPE_CHECKING:
-    from tunesmith.data.prepare import Prepared
     from tunesmith.evidence import Questions
     from tunesmith.opening import Opened
 
@@ -83,10 +79,6 @@ class Player:
         return Greedy([self.text(a) for a in answers], list(map(len, answers)), self.judge(asked, answers))
 
 
-def judged(asked: Asked, answer: str) -> Judged:
-    return Judged(asked.prompt, answer, asked.values, f"row {asked.row}")
-
-
 @dataclass
 class PromptFeed:
     """The feed of a run that learns from its own answers. It speaks, hears the events of the loop, and is closed."""
@@ -127,41 +119,6 @@ class PromptFeed:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
-
-
-def reward_of(objective: Any) -> Reward:
-    """Raises UserError for a reward that cannot be used."""
-    return open_reward(objective.reward, seconds=objective.reward_seconds, model=reward_model)
-
-
-@lru_cache(maxsize=1)
-def reward_model(folder: Path) -> RewardModel:
-    """-> the reward model that an earlier run made, opened as anyone would open it; kept, for a run opens it thrice."""
-    from tunesmith.scorer import load_scorer
-
-    scorer = load_scorer(folder)
-    if not scorer.rewards_answers:
-        raise UserError(f"objective.reward: {folder} scores texts, not answers; train one with objective=reward")
-    artifact = next((place for name in ("adapter", "model") if (place := folder / name).is_dir()), folder)
-    return RewardModel(str(folder), min(artifact.glob("*.safetensors")), scorer.rewards)
-
-
-def refuse_rows(objective: Any, prepared: "Prepared", context: int | None) -> list[dict[str, Any]]:
-    """-> the terms of the reward: names, weights, and the files of the user with their hashes.
-
-    Raises UserError for a reward that cannot be used, and for rows that it cannot judge or that are too long.
-    """
-    rows: list[Asked] = [*prepared.train, *prepared.validation, *prepared.test]  # type: ignore[list-item]
-    for one in rows:
-        if context is not None and len(one.tokens) + objective.answer_tokens > context:
-            raise UserError(
-                f"row {one.row}: the prompt has {len(one.tokens)} tokens and its answer may have "
-                f"{objective.answer_tokens}, more than the {context} that the base reads; shorten it, or lower "
-                "objective.answer_tokens"
-            )
-    with reward_of(objective) as reward:
-        reward.refuse([judged(one, "") for one in rows])
-        return reward.described()
 
 
 def player_of(opened: "Opened") -> Player:
