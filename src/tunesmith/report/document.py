@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 from tunesmith.core.files import write_json
 
 NAME = "result.json"
+SCORING = ("classify", "regress", "reward")  # objectives whose runs make something that scores and cannot write
 
 
 class Part(BaseModel):
@@ -123,6 +124,10 @@ class RunResult(Part):
     environment: dict[str, Any] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
     """What was said on the way: rows left out, what was chosen instead of what was asked."""
+
+    @property
+    def scores(self) -> bool:
+        return self.objective in SCORING
 
     def write(self, folder: Path) -> Path:
         path = folder / NAME

@@ -59,7 +59,7 @@ def _title(files: RunFiles) -> str:
     return f"{Path(files.result.base).name or files.result.base}, tuned with {_METHODS.get(method, method)}{by}"
 
 
-_OBJECTIVES = {"simpo": "SimPO"}
+_OBJECTIVES = {"simpo": "SimPO", "classify": "its labels", "regress": "its numbers", "reward": "pairs, as a reward"}
 
 
 _METHODS = {
