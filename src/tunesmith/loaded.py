@@ -8,7 +8,7 @@ print(model.generate("A question", adapter=other))
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -27,11 +27,14 @@ from tunesmith.data.rows import Row
 from tunesmith.export.adapter import FACTS, adapter_head, base_quantize
 from tunesmith.export.peft_config import NAME as ADAPTER
 from tunesmith.export.peft_config import parse_object
-from tunesmith.models.generate import Sampling, generate, pieces, step_by_step
+from tunesmith.models.answer import Written, spelled
+from tunesmith.models.generate import AT_ONCE, answers, step_by_step
 from tunesmith.models.language import CausalLM
 from tunesmith.models.load import Base, Place, Say
 from tunesmith.models.load import load_base as load_place
 from tunesmith.models.precision import choose
+from tunesmith.models.sampling import Sampling
+from tunesmith.models.stops import pieces
 from tunesmith.opening import CHOICES, RECIPE, read_run_recipe
 from tunesmith.outcome import finished
 from tunesmith.recipe import Recipe
@@ -42,7 +45,6 @@ Prompt = str | Sequence[Turn]
 Side = str
 """`on`: what is in use; `off`: the base; or the beginning of the id of one adapter on the shelf."""
 Asked = Literal["auto", "float32", "bfloat16"]
-AT_ONCE = 8  # prompts that are answered side by side
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -107,8 +109,8 @@ class Loaded:
     def generate(self, prompt: Prompt, *, adapter: Side = "on", sampling: Sampling | None = None, **how: Any) -> str:
         """The answer to a text, or to turns of `role` and `content`.
 
-        `how` are the fields of `Sampling`: tokens (the longest answer), temperature (0: the likeliest), top_p, seed.
-        Raises UserError when the prompt leaves no room for an answer.
+        `how` are the fields of `Sampling`: tokens (the longest answer), temperature (0: the likeliest), top_k, top_p,
+        min_p, repetition_penalty, seed, stop, schema. Raises UserError when the prompt leaves no room for an answer.
         """
         return "".join(self.stream(prompt, adapter=adapter, sampling=sampling, **how))
 
@@ -116,10 +118,12 @@ class Loaded:
         self, prompt: Prompt, *, adapter: Side = "on", sampling: Sampling | None = None, **how: Any
     ) -> Iterator[str]:
         """As `generate`, in pieces while they are written."""
-        tokens = self.asked(prompt)
-        sampling = self._fitting(sampling, how, len(tokens))
-        with self.side(adapter) as network:
-            yield from pieces(step_by_step(network, [tokens], self.stop, sampling), self._decode)
+        tokens, sampling = self._room(self.asked(prompt)), replace(sampling or Sampling(), **how)
+        with (
+            self.side(adapter) as network,
+            closing(step_by_step(network, [tokens], self.stop, sampling, tokenizer=self.tokenizer)) as steps,
+        ):
+            yield from pieces(steps, spelled(self.tokenizer), sampling.stop)
 
     def generate_all(
         self,
@@ -133,27 +137,27 @@ class Loaded:
 
         `adapter` may be a list: one for each prompt.
         """
-        asked = [self.asked(prompt) for prompt in prompts]
-        for start in range(0, len(asked), AT_ONCE):
-            some = asked[start : start + AT_ONCE]
-            fitting = self._fitting(sampling, how, max(map(len, some)))
-            with self._sides(adapter, len(asked), slice(start, start + AT_ONCE)) as network:
-                written = generate(network, some, self.stop, fitting)
-            yield from (self._decode(tokens) for tokens in written)
-
-    @contextmanager
-    def _sides(self, adapter: Side | Sequence[Side], count: int, part: slice) -> Iterator[Any]:
-        """`side`, or a side for each of `count` prompts, of which `part` is answered now."""
+        asked = [self._room(self.asked(prompt)) for prompt in prompts]
+        sampling = replace(sampling or Sampling(), **how)
         if isinstance(adapter, str):
             with self.side(adapter) as network:
-                yield network
+                yield from _in_order(answers(network, asked, self.stop, sampling, tokenizer=self.tokenizer))
             return
-        if len(adapter) != count:
-            raise UserError(f"adapter: {len(adapter)} of them for {count} prompts; give one for each")
+        if len(adapter) != len(asked):
+            raise UserError(f"adapter: {len(adapter)} of them for {len(asked)} prompts; give one for each")
+        for start in range(0, len(asked), AT_ONCE):
+            some, numbers = asked[start : start + AT_ONCE], range(start, len(asked))[:AT_ONCE]
+            with self._sides(adapter[start : start + AT_ONCE]) as network:
+                written = answers(network, some, self.stop, sampling, seeds=numbers, tokenizer=self.tokenizer)
+                yield from _in_order(written)
+
+    @contextmanager
+    def _sides(self, adapter: Sequence[Side]) -> Iterator[Any]:
+        """A side for each row of a batch."""
         if self.kind == "model" and "off" in adapter:
             raise UserError("adapter: the base of a full fine-tune is another model; ask it alone, with adapter=off")
         ways: dict[str, Any] = {"on": list(self.shelf.in_use), "off": None}
-        with self.shelf.rows([ways.get(side, side) for side in adapter[part]]):
+        with self.shelf.rows([ways.get(side, side) for side in adapter]):
             yield self.network
 
     def logprob(self, prompt: Prompt, answer: str, *, adapter: Side = "on") -> float:
@@ -177,14 +181,12 @@ class Loaded:
         """The tokens that end an answer."""
         return {token for token in (self._encoder.stop, self.tokenizer.eos_token_id) if token is not None}
 
-    def _fitting(self, sampling: Sampling | None, how: Mapping[str, Any], asked: int) -> Sampling:
-        sampling = replace(sampling or Sampling(), **how)
-        if asked >= self.context:
-            raise UserError(f"prompt: {asked} tokens, and the model reads {self.context} with the answer; shorten it")
-        return replace(sampling, tokens=min(sampling.tokens, self.context - asked))
-
-    def _decode(self, tokens: list[int]) -> str:
-        return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
+    def _room(self, asked: list[int]) -> list[int]:
+        if len(asked) >= self.context:
+            raise UserError(
+                f"prompt: {len(asked)} tokens, and the model reads {self.context} with the answer; shorten it"
+            )
+        return asked
 
 
 def load(
@@ -285,6 +287,18 @@ def _dtype(run: Path | None, asked: Asked | None) -> torch.dtype:
         kept = json.loads((run / CHOICES).read_text(encoding="utf-8"))
         return _DTYPES[kept["train.precision"]["value"]]
     return choose(asked or "auto", torch.device("cuda" if torch.cuda.is_available() else "cpu")).dtype
+
+
+def _in_order(found: Iterator[tuple[int, Written]]) -> Iterator[str]:
+    """Texts of answers, each as soon as those before it are there."""
+    early: dict[int, str] = {}
+    due = 0
+    for place, written in found:
+        assert written.text is not None
+        early[place] = written.text
+        while due in early:
+            yield early.pop(due)
+            due += 1
 
 
 def _messages(prompt: Prompt) -> tuple[Message, ...]:
