@@ -20,8 +20,8 @@ from statistics import median
 from typing import Any
 
 import torch
-from process import HERE, default_base, machine
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from turns import HERE, default_base, machine
 
 from tunesmith.catalogue.fetch import fetch
 from tunesmith.models.generate import Sampling, generate
@@ -132,7 +132,9 @@ def gap(judge: Any, prompt: list[int], one: list[int], other: list[int]) -> floa
 
 
 def questions(tokenizer: Any, count: int) -> list[list[int]]:
-    lines = (fetch("drug-reviews") / "train.jsonl").read_text(encoding="utf-8").splitlines()[:count]
+    lines = (
+        (fetch("drug-reviews", allow_download=True) / "train.jsonl").read_text(encoding="utf-8").splitlines()[:count]
+    )
     asked = [[{"role": "user", "content": ASKED + json.loads(line)["text"]}] for line in lines]
     return [tokenizer.apply_chat_template(one, add_generation_prompt=True, return_dict=False) for one in asked]
 

@@ -27,8 +27,8 @@ from tunesmith.data.rows import Row
 from tunesmith.export.adapter import FACTS, base_quantize
 from tunesmith.export.peft_config import NAME as ADAPTER
 from tunesmith.export.peft_config import parse_object
-from tunesmith.models.answer import Written, spelled
-from tunesmith.models.generate import AT_ONCE, answers, step_by_step
+from tunesmith.models.answer import spelled
+from tunesmith.models.generate import AT_ONCE, generate, step_by_step
 from tunesmith.models.language import CausalLM
 from tunesmith.models.load import Base, Place, Say
 from tunesmith.models.load import load_base as load_place
@@ -45,6 +45,7 @@ Prompt = str | Sequence[Turn]
 Side = str
 """`on`: what is in use; `off`: the base; or the beginning of the id of one adapter on the shelf."""
 Asked = Literal["auto", "float32", "bfloat16"]
+GROUP = 64  # prompts whose answers are written before the first of them is handed out
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -139,21 +140,24 @@ class Loaded:
         """
         asked = [self._room(self.asked(prompt)) for prompt in prompts]
         sampling = replace(sampling or Sampling(), **how)
-        if isinstance(adapter, str):
-            with self.side(adapter) as network:
-                yield from _in_order(answers(network, asked, self.stop, sampling, tokenizer=self.tokenizer))
-            return
-        if len(adapter) != len(asked):
+        if not isinstance(adapter, str) and len(adapter) != len(asked):
             raise UserError(f"adapter: {len(adapter)} of them for {len(asked)} prompts; give one for each")
-        for start in range(0, len(asked), AT_ONCE):
-            some, numbers = asked[start : start + AT_ONCE], range(start, len(asked))[:AT_ONCE]
-            with self._sides(adapter[start : start + AT_ONCE]) as network:
-                written = answers(network, some, self.stop, sampling, seeds=numbers, tokenizer=self.tokenizer)
-                yield from _in_order(written)
+        step = GROUP if isinstance(adapter, str) else AT_ONCE  # of a mixed batch all rows stand side by side
+        for start in range(0, len(asked), step):
+            part = slice(start, start + step)
+            with self._sides(adapter if isinstance(adapter, str) else adapter[part]) as network:
+                written = generate(
+                    network, asked[part], self.stop, sampling, seeds=range(len(asked))[part], tokenizer=self.tokenizer
+                )
+            yield from (one.text or "" for one in written)  # outside: whoever reads them may use another side
 
     @contextmanager
-    def _sides(self, adapter: Sequence[Side]) -> Iterator[Any]:
-        """A side for each row of a batch."""
+    def _sides(self, adapter: Side | Sequence[Side]) -> Iterator[Any]:
+        """`side`, or a side for each row of a batch."""
+        if isinstance(adapter, str):
+            with self.side(adapter) as network:
+                yield network
+            return
         if self.kind == "model" and "off" in adapter:
             raise UserError("adapter: the base of a full fine-tune is another model; ask it alone, with adapter=off")
         ways: dict[str, Any] = {"on": list(self.shelf.in_use), "off": None}
@@ -279,18 +283,6 @@ def _dtype(run: Path | None, asked: Asked | None) -> torch.dtype:
         kept = json.loads((run / CHOICES).read_text(encoding="utf-8"))
         return _DTYPES[kept["train.precision"]["value"]]
     return choose(asked or "auto", torch.device("cuda" if torch.cuda.is_available() else "cpu")).dtype
-
-
-def _in_order(found: Iterator[tuple[int, Written]]) -> Iterator[str]:
-    """Texts of answers, each as soon as those before it are there."""
-    early: dict[int, str] = {}
-    due = 0
-    for place, written in found:
-        assert written.text is not None
-        early[place] = written.text
-        while due in early:
-            yield early.pop(due)
-            due += 1
 
 
 def _messages(prompt: Prompt) -> tuple[Message, ...]:

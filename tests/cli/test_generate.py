@@ -63,7 +63,11 @@ def test_how_an_answer_is_drawn_and_where_it_ends(tunesmith: Command, trained: P
     middle = free[len(free) // 2 :][:2]
     assert said("--temperature", "2", "--stop", middle) == free[: free.index(middle)]
     schema = tmp_path / "schema.json"
-    schema.write_text(json.dumps({"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"]}))
+    schema.write_text(
+        json.dumps(
+            {"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"], "additionalProperties": False}
+        )
+    )
     assert json.loads(said("--schema", schema, "--temperature", "1"))["n"] in (1, 2)
 
 
