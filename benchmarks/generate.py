@@ -40,6 +40,7 @@ def main() -> None:
     asked.add_argument("--tokens", type=int, default=128, help="the longest answer")
     asked.add_argument("--rounds", type=int, default=3)
     asked.add_argument("--threads", type=int)
+    asked.add_argument("--itself", action="store_true", help="also: transformers in a batch beside itself one by one")
     asked.add_argument("--output", type=Path, default=HERE / "results" / "generate.json")
     given = asked.parse_args()
     if given.threads:
@@ -64,6 +65,11 @@ def main() -> None:
         }
         found[name] = compared(tools, some, judge, given.rounds)
         print(name, json.dumps(found[name], indent=2), flush=True)
+    if given.itself:
+        some = prompts[: given.rows]
+        alone = [theirs(network, [prompt], NEVER, given)[0] for prompt in some]
+        pairs = zip(theirs(network, some, NEVER, given), alone, strict=True)
+        found["transformers equal to itself alone"] = sum(one == other for one, other in pairs)
     given.output.write_text(json.dumps(found, indent=2) + "\n")
 
 
