@@ -15,6 +15,7 @@ from tunesmith.catalogue.entries import CATALOGUE
 from tunesmith.catalogue.fetch import default_cache, fetch, is_here
 from tunesmith.core.errors import UserError, near
 from tunesmith.core.files import RunLock, write_json, write_text
+from tunesmith.core.order import seen, steps_per_epoch
 from tunesmith.data.hub import looks_like_hub
 from tunesmith.data.prepare import Prepared, prepare
 from tunesmith.methods.activity import base_only
@@ -172,6 +173,13 @@ class Opened:
     device: torch.device
     probe: Probe
     choices: dict[str, dict[str, Any]]  # by dotted key: {"value", "reason"}
+
+    @property
+    def shown(self) -> list[Any]:
+        """The training examples that the run's steps come to: all of them, unless it ends within its first epoch."""
+        config, rows = self.recipe.train, self.prepared.train
+        steps = config.steps(steps_per_epoch(len(rows), config.batch_size))
+        return [rows[place] for place in seen(config.seed, len(rows), config.batch_size, steps)]
 
     @property
     def tokens_per_pass(self) -> int:

@@ -26,6 +26,7 @@ NEARLY = 0.97  # of the peak: the stage that first comes so near is the one to c
 TIME_ADVICE = {
     "opening": "that is the same for every run",
     "probe": "give train.learning_rate as a number, and nothing is tried",
+    "reference": "the base reads each answer once, and what it said is kept for later runs over the same rows",
     "training": "fewer steps (train.max_steps), fewer rows (data.limit) or shorter ones (data.max_length) take less",
     "validation": "validate less often (train.evaluate_every) or on fewer rows (data.split)",
     "checkpoints": "save less often (train.checkpoint_every)",

@@ -11,13 +11,15 @@ from tunesmith.show import Show
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted([*ROOT.glob("recipes/*.yaml"), *ROOT.glob("src/tunesmith/recipes/*.yaml")])
-KNOWN = 6
+KNOWN = 9
 
 ROWS = {
     "messages": lambda i: {
         "messages": [{"role": "user", "content": f"question {i}"}, {"role": "assistant", "content": f"answer {i * 7}"}]
     },
     "labelled": lambda i: {"text": f"text number {i * i}", "label": "odd" if i % 2 else "even"},
+    "preference": lambda i: {"prompt": f"question {i}", "chosen": f"answer {i * 7}", "rejected": f"no {i} idea"},
+    "rated": lambda i: {"prompt": f"question {i}", "completion": f"answer {i * 7}", "label": i % 2 == 0},
     "text": lambda i: {"text": f"A paragraph of its own, number {i}, on the square {i * i}. " * 5},
 }
 
@@ -34,6 +36,7 @@ def test_it_trains_two_steps(path, tiny_folder, tmp_path):
     rows.write_text("".join(json.dumps(ROWS[kind](i)) + "\n" for i in range(60)))
     values = recipe.model_dump() | {"base": str(tiny_folder("llama")), "output": str(tmp_path / "run")}
     values["data"] |= {"train": str(rows), "max_length": 128}
+    values["train"] |= {"batch_size": 8}
     values["train"] |= {"max_steps": 2, "threads": 1, "precision": "float32", "patience": None}
     values["evaluate"] |= {
         "answers": 1,

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.core.order import step_indices, steps_per_epoch
+from tunesmith.core.order import seen, step_indices, steps_per_epoch
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(1, 70), st.integers(0, 5))
@@ -23,3 +23,9 @@ def test_the_order_is_fixed_for_ever() -> None:
 def test_epochs_and_seeds_differ() -> None:
     orders = {tuple(step_indices(seed, 20, 20, epoch)) for seed in range(5) for epoch in range(5)}
     assert len(orders) == 25
+
+
+@given(st.integers(1, 30), st.integers(1, 8), st.integers(1, 12))
+def test_what_some_steps_show(count, batch_size, steps):
+    shown = seen(3, count, batch_size, steps)
+    assert shown == sorted({place for step in range(steps) for place in step_indices(3, count, batch_size, step)})

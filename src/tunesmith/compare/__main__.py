@@ -60,7 +60,7 @@ def base(asked: dict[str, Any]) -> dict[str, Any]:
         "precision": opened.probe.precision,
         "items": len(found.outcomes),
         "of": len(prepared.test_items if questions.labelled else prepared.test),
-        "metric": of_task(questions.labelled, recipe.evaluate.score_answers > 0),
+        "metric": of_task(found),
         "scoring": time.perf_counter() - begin,
         "opening": opening,
         "steps": train.steps(steps_per_epoch(len(prepared.train), train.batch_size)),
@@ -81,8 +81,10 @@ def probe(asked: dict[str, Any]) -> dict[str, Any]:
     model = CausalLM(opened.base.network, recompute=opened.recipe.train.recompute)
     attach(opened, model)
     opening, trying = _since_start(), RateProbe(opened, model, show)
-    trying.trial(own_rate(opened.recipe)["value"], TIMED)
-    step, validation = mean(trying.step_seconds[1:]), mean(trying.validation_seconds)
+    train = opened.recipe.train
+    steps = train.steps(steps_per_epoch(len(opened.prepared.train), train.batch_size))
+    trying.trial(own_rate(opened.recipe)["value"], min(TIMED, steps))
+    step, validation = mean(trying.step_seconds[1:] or trying.step_seconds), mean(trying.validation_seconds)
     found = {
         "parameters": parameter_counts(opened.base.network),
         "opening": opening,

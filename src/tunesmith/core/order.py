@@ -22,6 +22,13 @@ def step_indices(seed: int, count: int, batch_size: int, step: int) -> list[int]
     return [int(place) for place in _permutation(seed, epoch, count)[start : start + batch_size]]
 
 
+def seen(seed: int, count: int, batch_size: int, steps: int) -> list[int]:
+    """-> the places that the first `steps` steps show, in the order of the examples."""
+    if steps >= steps_per_epoch(count, batch_size):
+        return list(range(count))
+    return sorted(place for step in range(steps) for place in step_indices(seed, count, batch_size, step))
+
+
 @lru_cache(maxsize=4)
 def _permutation(seed: int, epoch: int, count: int) -> np.ndarray:
     # RandomState, not Generator: numpy promises that its streams never change between versions.

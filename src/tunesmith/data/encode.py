@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunesmith.core.answers import Answers, Asked, tree
+from tunesmith.core.answers import Asked, tree
 from tunesmith.core.batch import Example
 from tunesmith.core.errors import UserError
 from tunesmith.data.chat import ChatTemplate, Rendered, Span
@@ -125,8 +125,9 @@ class Encoder:
             self._note(SPACES, form)
         if any(margin < 0 for margin in form.margins):
             self._note(SWAPPED, form)
-        known = {"better": form.better, "margins": form.margins, "wanted": form.wanted}
-        made: Answers = tree([example for example, _, _ in answers], **known)
+        made = tree(
+            [example for example, _, _ in answers], better=form.better, margins=form.margins, wanted=form.wanted
+        )
         if not ask:
             return Encoded([made], None)
         place = form.answers.index(form.best)

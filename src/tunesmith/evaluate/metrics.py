@@ -23,6 +23,10 @@ def _right(found: Measured) -> np.ndarray:
     return np.array([[o.predicted == o.gold] for o in found.outcomes], float)
 
 
+def _preferred(found: Measured) -> np.ndarray:
+    return np.array([[o.preference[0]] for o in found.outcomes if o.preference], float)
+
+
 def _exact(found: Measured) -> np.ndarray:
     written = [o for o in found.outcomes if o.answer is not None]
     return np.array([text.exact_match([o.answer or "" for o in written], [o.reference for o in written])], float).T
@@ -47,6 +51,7 @@ def _mean(rows: np.ndarray) -> np.ndarray:
 
 METRICS = {
     "accuracy": Metric(_right, _mean, True, True),
+    "preference_accuracy": Metric(_preferred, _mean, True, True),
     "exact_match": Metric(_exact, _mean, True, True),
     "perplexity": Metric(_likelihood, perplexity, False, False),
     "general_perplexity": Metric(_general, perplexity, False, False),
@@ -54,6 +59,9 @@ METRICS = {
 }
 
 
-def of_task(labelled: bool, scored: bool) -> str:
-    """-> the metric of the quality: of labels, of written answers where they are scored, or of the likelihood."""
-    return "accuracy" if labelled else "exact_match" if scored else "perplexity"
+def of_task(found: Measured) -> str:
+    """-> the metric of the quality: of pairs, of labels, of written answers where there are any, or the likelihood."""
+    some = found.outcomes[0]
+    if some.preference is not None:
+        return "preference_accuracy"
+    return "accuracy" if some.gold is not None else "exact_match" if some.answer is not None else "perplexity"

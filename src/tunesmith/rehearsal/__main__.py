@@ -34,6 +34,7 @@ from tunesmith.rehearsal.questions import Asked, ask_a_little
 from tunesmith.rehearsal.training import (
     TimedOptimizer,
     optimizer_of,
+    refer_a_little,
     train_a_little,
     validate_a_little,
 )
@@ -101,6 +102,7 @@ def _played(opened: Opened, model: CausalLM, scratch: Path, clock: Clock) -> Mea
         clock.say(f"passes did not fit the memory; at most {trained.limit} tokens a pass")
     with clock.stage("validation"):
         validation = validate_a_little(opened, model)
+        reference = refer_a_little(opened, model)
     with clock.stage("checkpoints"):
         checkpoint = _save_checkpoint(opened, optimizer, model, scratch)
     give_back()  # as a run does behind its last step
@@ -120,6 +122,7 @@ def _played(opened: Opened, model: CausalLM, scratch: Path, clock: Clock) -> Mea
         seconds=_probing(opened, trained.seconds / steps, validation)
         | {
             "opening": taken["start"] + taken["data"] + taken["load"] + taken["attach"],
+            "reference": reference,
             "training": trained.seconds,
             "validation": validation * calendar.validations,
             "checkpoints": taken["checkpoints"] * calendar.saves,

@@ -10,7 +10,7 @@ from torch import nn
 
 from tunesmith.core.answers import Answers
 from tunesmith.core.batch import Batch
-from tunesmith.evaluate.score import grouped
+from tunesmith.evaluate.score import grouped, score_answers
 from tunesmith.models.language import STEP, CausalLM
 from tunesmith.opening import Opened, own_rate
 from tunesmith.rehearsal.excerpt import Outline, differing, evenly
@@ -71,11 +71,13 @@ def train_a_little(opened: Opened, model: CausalLM, optimizer: TimedOptimizer, r
         stepper.step(tried, rate)
 
     rates: list[float] = []  # seconds a token
-    updates: list[float] = []
+    updates: list[float] = []  # what a step takes whatever its passes
     met: set[int] = set()
     begin = time.perf_counter()
     for step in evenly(run.steps, LOOKED_AT):
+        fed = time.perf_counter()
         passes = stream(step)
+        fed = time.perf_counter() - fed  # a feed may ask the model
         tried = passes[:: -(-len(passes) // PASSES)]
         lengths = {-(-measure(batch).tokens // STEP) for batch in tried}
         if len(rates) >= FEWEST and lengths <= met:
@@ -85,7 +87,7 @@ def train_a_little(opened: Opened, model: CausalLM, optimizer: TimedOptimizer, r
         met |= lengths
         start = time.perf_counter()
         stepper.step(tried, rate)
-        updates.append(optimizer.seconds)
+        updates.append(fed + optimizer.seconds)
         rates.append((time.perf_counter() - start - optimizer.seconds) / sum(map(size, tried)))
     seconds = median(rates) * run.tokens + median(updates) * run.steps
     return Rehearsed(seconds, stepper.limit)
@@ -98,6 +100,19 @@ def rehearsal_feed(opened: Opened, model: CausalLM) -> Feed:
         return no_reference
 
     return feed_of(opened, model, refer)
+
+
+def refer_a_little(opened: Opened, model: CausalLM) -> float:
+    """-> seconds in which the base reads all answers, before the first step; 0 where nobody asks it."""
+    if not opened.recipe.objective.refers:
+        return 0.0
+    trees = [one for one in (*opened.shown, *opened.prepared.validation) if isinstance(one, Answers)]
+    model.eval()
+
+    def score(places: Sequence[int]) -> None:
+        score_answers(model, [trees[place] for place in places], opened.tokens_per_pass, opened.device)
+
+    return timed_passes(score, list(map(len, trees)), opened.tokens_per_pass, VALIDATED)
 
 
 def size(batch: Batch) -> int:

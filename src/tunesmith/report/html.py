@@ -52,8 +52,12 @@ def document(title: str, parts: Sequence[object], kind: str | None = None) -> st
 def _title(files: RunFiles) -> str:
     if files.result is None:
         return files.name
-    method = files.result.method
-    return f"{Path(files.result.base).name or files.result.base}, tuned with {_METHODS.get(method, method)}"
+    method, objective = files.result.method, files.result.objective
+    by = "" if objective == "sft" else f" by {_OBJECTIVES.get(objective, objective.upper())}"
+    return f"{Path(files.result.base).name or files.result.base}, tuned with {_METHODS.get(method, method)}{by}"
+
+
+_OBJECTIVES = {"simpo": "SimPO"}
 
 
 _METHODS = {

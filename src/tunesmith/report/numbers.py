@@ -64,7 +64,8 @@ class Metric:
         """`beside` is another value of the metric: both get the decimals that suit the larger one."""
         if self.percent:
             return f"{100 * number:.1f} %"
-        return f"{number:.{self._places(number, beside)}f}" if abs(number) < 1e6 else f"{number:.2e}"
+        written = f"{number:.{self._places(number, beside)}f}" if abs(number) < 1e6 else f"{number:.2e}"
+        return written.replace("-", _MINUS, 1) if written.startswith("-") else written
 
     def change(self, number: float, beside: float = 0.0, unit: bool = True) -> str:
         """A difference, with its sign; that of two shares is in points."""

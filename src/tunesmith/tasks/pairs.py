@@ -1,7 +1,6 @@
 """Answers of which one is better. Measured by how often a model finds the better one likelier, and by how much."""
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _feed(opened: "Opened", model: CausalLM, refer: Refer) -> Feed:
-    trees: list[Answers] = [*chain(opened.prepared.train, opened.prepared.validation)]  # type: ignore[list-item]
+    trees: list[Answers] = [*opened.shown, *opened.prepared.validation]  # type: ignore[list-item]
     reference = refer(trees) if opened.recipe.objective.refers else no_reference
     return pair_feed(reference, opened.tokens_per_pass)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _feed(opened: "Opened", model: CausalLM, refer: Refer) -> Feed:
-    parts: list[list[Answers]] = [opened.prepared.train, opened.prepared.validation]  # type: ignore[list-item]
+    parts: list[list[Answers]] = [opened.shown, opened.prepared.validation]  # type: ignore[list-item]
     foreign: dict[int, Answers] = {}
     for part in parts:
         foreign |= strangers(part, opened.base.context)

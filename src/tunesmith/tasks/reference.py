@@ -39,7 +39,7 @@ def referring(opened: Opened, model: CausalLM, show: Show, cache: Path | None = 
 
 def _scored(opened: Opened, model: CausalLM, show: Show, trees: Sequence[Answers]) -> list[Scores]:
     total = sum(map(len, trees))
-    with base_of(opened, model) as base, show.watch("reading the answers with the base, tokens", total, "") as seen:
+    with base_of(opened, model) as base, show.watch("reading the answers with the base", total) as seen:
 
         def scorer(batch: TokenBatch) -> torch.Tensor:
             seen.read(len(batch.tokens))
