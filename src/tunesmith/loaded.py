@@ -28,12 +28,11 @@ from tunesmith.export.adapter import FACTS, base_quantize
 from tunesmith.export.peft_config import NAME as ADAPTER
 from tunesmith.export.peft_config import parse_object
 from tunesmith.models.answer import spelled
-from tunesmith.models.generate import AT_ONCE, generate, step_by_step
+from tunesmith.models.generate import AT_ONCE, Sampling, generate, step_by_step
 from tunesmith.models.language import CausalLM
 from tunesmith.models.load import Base, Place, Say
 from tunesmith.models.load import load_base as load_place
 from tunesmith.models.precision import choose
-from tunesmith.models.sampling import Sampling
 from tunesmith.models.stops import pieces
 from tunesmith.opening import CHOICES, RECIPE, read_run_recipe
 from tunesmith.outcome import finished
@@ -120,11 +119,10 @@ class Loaded:
     ) -> Iterator[str]:
         """As `generate`, in pieces while they are written."""
         tokens, sampling = self._room(self.asked(prompt)), replace(sampling or Sampling(), **how)
-        with (
-            self.side(adapter) as network,
-            closing(step_by_step(network, [tokens], self.stop, sampling, tokenizer=self.tokenizer)) as steps,
-        ):
-            yield from pieces(steps, spelled(self.tokenizer), sampling.stop)
+        with self.side(adapter) as network:
+            steps = step_by_step(network, [tokens], self.stop, sampling, tokenizer=self.tokenizer)
+            with closing(steps):
+                yield from pieces(steps, spelled(self.tokenizer), sampling.stop)
 
     def generate_all(
         self,
@@ -138,17 +136,15 @@ class Loaded:
 
         `adapter` may be a list: one for each prompt.
         """
-        asked = [self._room(self.asked(prompt)) for prompt in prompts]
-        sampling = replace(sampling or Sampling(), **how)
+        asked, sampling = [self._room(self.asked(one)) for one in prompts], replace(sampling or Sampling(), **how)
         if not isinstance(adapter, str) and len(adapter) != len(asked):
             raise UserError(f"adapter: {len(adapter)} of them for {len(asked)} prompts; give one for each")
         step = GROUP if isinstance(adapter, str) else AT_ONCE  # of a mixed batch all rows stand side by side
         for start in range(0, len(asked), step):
             part = slice(start, start + step)
+            more: dict[str, Any] = {"seeds": range(len(asked))[part], "tokenizer": self.tokenizer}
             with self._sides(adapter if isinstance(adapter, str) else adapter[part]) as network:
-                written = generate(
-                    network, asked[part], self.stop, sampling, seeds=range(len(asked))[part], tokenizer=self.tokenizer
-                )
+                written = generate(network, asked[part], self.stop, sampling, **more)
             yield from (one.text or "" for one in written)  # outside: whoever reads them may use another side
 
     @contextmanager
@@ -186,10 +182,8 @@ class Loaded:
         return {token for token in (self._encoder.stop, self.tokenizer.eos_token_id) if token is not None}
 
     def _room(self, asked: list[int]) -> list[int]:
-        if len(asked) >= self.context:
-            raise UserError(
-                f"prompt: {len(asked)} tokens, and the model reads {self.context} with the answer; shorten it"
-            )
+        if (count := len(asked)) >= self.context:
+            raise UserError(f"prompt: {count} tokens, and the model reads {self.context} with the answer; shorten it")
         return asked
 
 
