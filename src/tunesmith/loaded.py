@@ -27,13 +27,12 @@ from tunesmith.data.rows import Row
 from tunesmith.export.adapter import FACTS, adapter_head, base_quantize
 from tunesmith.export.peft_config import NAME as ADAPTER
 from tunesmith.export.peft_config import parse_object
-from tunesmith.models.answer import Written, spelled
-from tunesmith.models.generate import AT_ONCE, answers, step_by_step
+from tunesmith.models.answer import spelled
+from tunesmith.models.generate import AT_ONCE, Sampling, generate, step_by_step
 from tunesmith.models.language import CausalLM
 from tunesmith.models.load import Base, Place, Say
 from tunesmith.models.load import load_base as load_place
 from tunesmith.models.precision import choose
-from tunesmith.models.sampling import Sampling
 from tunesmith.models.stops import pieces
 from tunesmith.opening import CHOICES, RECIPE, read_run_recipe
 from tunesmith.outcome import finished
@@ -45,6 +44,7 @@ Prompt = str | Sequence[Turn]
 Side = str
 """`on`: what is in use; `off`: the base; or the beginning of the id of one adapter on the shelf."""
 Asked = Literal["auto", "float32", "bfloat16"]
+GROUP = 64  # prompts whose answers are written before the first of them is handed out
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -119,11 +119,10 @@ class Loaded:
     ) -> Iterator[str]:
         """As `generate`, in pieces while they are written."""
         tokens, sampling = self._room(self.asked(prompt)), replace(sampling or Sampling(), **how)
-        with (
-            self.side(adapter) as network,
-            closing(step_by_step(network, [tokens], self.stop, sampling, tokenizer=self.tokenizer)) as steps,
-        ):
-            yield from pieces(steps, spelled(self.tokenizer), sampling.stop)
+        with self.side(adapter) as network:
+            steps = step_by_step(network, [tokens], self.stop, sampling, tokenizer=self.tokenizer)
+            with closing(steps):
+                yield from pieces(steps, spelled(self.tokenizer), sampling.stop)
 
     def generate_all(
         self,
@@ -137,23 +136,24 @@ class Loaded:
 
         `adapter` may be a list: one for each prompt.
         """
-        asked = [self._room(self.asked(prompt)) for prompt in prompts]
-        sampling = replace(sampling or Sampling(), **how)
-        if isinstance(adapter, str):
-            with self.side(adapter) as network:
-                yield from _in_order(answers(network, asked, self.stop, sampling, tokenizer=self.tokenizer))
-            return
-        if len(adapter) != len(asked):
+        asked, sampling = [self._room(self.asked(one)) for one in prompts], replace(sampling or Sampling(), **how)
+        if not isinstance(adapter, str) and len(adapter) != len(asked):
             raise UserError(f"adapter: {len(adapter)} of them for {len(asked)} prompts; give one for each")
-        for start in range(0, len(asked), AT_ONCE):
-            some, numbers = asked[start : start + AT_ONCE], range(start, len(asked))[:AT_ONCE]
-            with self._sides(adapter[start : start + AT_ONCE]) as network:
-                written = answers(network, some, self.stop, sampling, seeds=numbers, tokenizer=self.tokenizer)
-                yield from _in_order(written)
+        step = GROUP if isinstance(adapter, str) else AT_ONCE  # of a mixed batch all rows stand side by side
+        for start in range(0, len(asked), step):
+            part = slice(start, start + step)
+            more: dict[str, Any] = {"seeds": range(len(asked))[part], "tokenizer": self.tokenizer}
+            with self._sides(adapter if isinstance(adapter, str) else adapter[part]) as network:
+                written = generate(network, asked[part], self.stop, sampling, **more)
+            yield from (one.text or "" for one in written)  # outside: whoever reads them may use another side
 
     @contextmanager
-    def _sides(self, adapter: Sequence[Side]) -> Iterator[Any]:
-        """A side for each row of a batch."""
+    def _sides(self, adapter: Side | Sequence[Side]) -> Iterator[Any]:
+        """`side`, or a side for each row of a batch."""
+        if isinstance(adapter, str):
+            with self.side(adapter) as network:
+                yield network
+            return
         if self.kind == "model" and "off" in adapter:
             raise UserError("adapter: the base of a full fine-tune is another model; ask it alone, with adapter=off")
         ways: dict[str, Any] = {"on": list(self.shelf.in_use), "off": None}
@@ -182,10 +182,8 @@ class Loaded:
         return {token for token in (self._encoder.stop, self.tokenizer.eos_token_id) if token is not None}
 
     def _room(self, asked: list[int]) -> list[int]:
-        if len(asked) >= self.context:
-            raise UserError(
-                f"prompt: {len(asked)} tokens, and the model reads {self.context} with the answer; shorten it"
-            )
+        if (count := len(asked)) >= self.context:
+            raise UserError(f"prompt: {count} tokens, and the model reads {self.context} with the answer; shorten it")
         return asked
 
 
@@ -287,18 +285,6 @@ def _dtype(run: Path | None, asked: Asked | None) -> torch.dtype:
         kept = json.loads((run / CHOICES).read_text(encoding="utf-8"))
         return _DTYPES[kept["train.precision"]["value"]]
     return choose(asked or "auto", torch.device("cuda" if torch.cuda.is_available() else "cpu")).dtype
-
-
-def _in_order(found: Iterator[tuple[int, Written]]) -> Iterator[str]:
-    """Texts of answers, each as soon as those before it are there."""
-    early: dict[int, str] = {}
-    due = 0
-    for place, written in found:
-        assert written.text is not None
-        early[place] = written.text
-        while due in early:
-            yield early.pop(due)
-            due += 1
 
 
 def _messages(prompt: Prompt) -> tuple[Message, ...]:

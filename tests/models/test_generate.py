@@ -12,9 +12,11 @@ from torch import nn
 
 from tests.contracts.methods import NAMES, attached_to
 from tests.families import FAMILIES, tiny
+from tunesmith.core.batch import Example, pack
 from tunesmith.core.errors import UserError
 from tunesmith.models import generate as module
 from tunesmith.models.generate import Rules, Sampling, Writing, Written, generate, step_by_step
+from tunesmith.models.language import CausalLM
 from tunesmith.models.packed_decode import PackedRows, walks
 from tunesmith.models.thin import _has_kernels
 
@@ -85,7 +87,7 @@ def assert_both_ways_are_equal(network: Any, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(data=st.data())
 def test_an_answer_depends_on_its_prompt_and_number_alone(family: str, data: st.DataObject) -> None:
     chosen = data.draw(st.lists(st.sampled_from(range(len(PROMPTS))), min_size=1, max_size=9))
@@ -125,6 +127,19 @@ def test_logprobs_are_those_of_the_network_at_the_temperature(family: str, tempe
         said = (logits[len(prompt) - 1 : -1] / (temperature or 1)).log_softmax(-1)
         expected = said.gather(1, torch.tensor(one.tokens)[:, None])[:, 0]
         assert one.logprobs == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_logprobs_are_those_that_a_trainer_computes(dtype: torch.dtype) -> None:
+    changed = tiny("llama", dtype=dtype)
+    written = generate(changed, PROMPTS, set(), Sampling(tokens=8, temperature=1.0), at_once=3)
+    examples = [
+        Example([*prompt, *one.tokens], [False] * len(prompt) + [True] * len(one.tokens), row)
+        for row, (prompt, one) in enumerate(zip(PROMPTS, written, strict=True))
+    ]
+    trained = CausalLM(changed, "walk")(pack(examples)).tolist()
+    sampled = [logprob for one in written for logprob in one.logprobs]
+    assert sampled == pytest.approx(trained, abs=1e-4 if dtype == torch.float32 else 0.05)
 
 
 def test_the_stop_token_is_drawn_and_no_part_of_the_answer() -> None:

@@ -33,6 +33,11 @@ def test_what_is_safe_ends_with_no_beginning_of_a_stop_string(text: str, stops: 
     assert not any(shown.endswith(stop[:n]) for stop in stops for n in range(1, len(stop)) if shown == found)
 
 
+def test_the_first_stop_string_is_the_one_that_is_complete_first() -> None:
+    assert cut("xabcd", ["abcd", "bc"]) == ("xa", True)
+    assert cut("xabcd", ["bc", "abc"]) == ("x", True)
+
+
 def test_pieces_do_not_break_a_character() -> None:
     euro = "a€b".encode()
     assert list(pieces([*([byte] for byte in euro), [None]], decode)) == ["a", "€", "b"]

@@ -5,7 +5,7 @@ change it. (In float32 and, where products round each row alike, in bfloat16; se
 """
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from tunesmith.models.sampling import Sampling, draw
 from tunesmith.models.stops import Decode
 from tunesmith.models.thin import thin
 
-__all__ = ["AT_ONCE", "Rules", "Sampling", "Writing", "Written", "answers", "generate", "step_by_step"]
+__all__ = ["AT_ONCE", "Rules", "Sampling", "Writing", "Written", "generate", "step_by_step"]
 
 AT_ONCE = 16  # rows side by side
 
@@ -48,32 +48,15 @@ def generate(  # noqa: PLR0913 - what answers depend on, and how they are writte
     which also decodes. Raises UserError for a prompt that leaves no room for an answer.
     """
     found: list[Written | None] = [None] * len(prompts)
-    for place, written in answers(
-        network, prompts, stop, sampling, decode=decode, seeds=seeds, at_once=at_once, tokenizer=tokenizer
-    ):
-        found[place] = written
-        if on_answer is not None:
-            on_answer(place, written)
-    return [written for written in found if written is not None]
-
-
-def answers(  # noqa: PLR0913 - see `generate`
-    network: Any,
-    prompts: Sequence[Sequence[int]],
-    stop: set[int],
-    sampling: Sampling,
-    *,
-    decode: Decode | None = None,
-    seeds: Sequence[int] | None = None,
-    at_once: int = AT_ONCE,
-    tokenizer: Any = None,
-) -> Iterator[tuple[int, Written]]:
-    """As `generate`, one by one as they end: the place of a prompt, and its answer."""
     rules = Rules.of(network, stop, sampling, decode, tokenizer)
     with Writing(network, prompts, rules, seeds=seeds, at_once=at_once) as writing:
         while writing.goes_on:
             writing.step()
-            yield from writing.ended()
+            for place, written in writing.ended():
+                found[place] = written
+                if on_answer is not None:
+                    on_answer(place, written)
+    return [written for written in found if written is not None]
 
 
 def step_by_step(

@@ -7,9 +7,12 @@ BROKEN = "\ufffd"  # what stands for a character of which not all bytes are ther
 
 
 def cut(text: str, stops: Sequence[str]) -> tuple[str, bool]:
-    """-> `text` up to the first stop string, and whether there was one."""
-    places = [place for stop in stops if (place := text.find(stop)) >= 0]
-    return (text[: min(places)], True) if places else (text, False)
+    """-> `text` up to the first stop string, and whether there was one.
+
+    The first is the one that is complete first, so that the end does not depend on how a text is cut into tokens.
+    """
+    found = [(place + len(stop), place) for stop in stops if (place := text.find(stop)) >= 0]
+    return (text[: min(found)[1]], True) if found else (text, False)
 
 
 def safe(text: str, stops: Sequence[str]) -> str:

@@ -111,11 +111,11 @@ def window_of(attention: Any) -> int | None:
 
 
 def _feed_forward(mlp: Any, x: Tensor) -> Tensor:
-    if isinstance(mlp, Beside):
+    if not hasattr(mlp, "gate_proj"):
+        if not isinstance(mlp, Beside):
+            return mlp(x)
         added, y = mlp.added(x), _feed_forward(mlp.base, x)
         return y if added is None else y + added
-    if not hasattr(mlp, "gate_proj"):
-        return mlp(x)
     gate, up = mlp.gate_proj(x), mlp.up_proj(x)
     inner = gated(gate, up)  # (T, F), the widest of all; its factors are kept anyway
     with recomputed(inner, partial(plain_gated, gate.detach(), up.detach())):
