@@ -140,7 +140,7 @@ def higher_rank_holds_more(measured: Mapping[str, Any]) -> Finding:
     each = ", ".join(f"rank {rank} {share(best[rank][1])} ({best[rank][0]:.2f} nats)" for rank in ranks)
     said = (
         f"of {count(measured['digits'])} random digits, {count(measured['steps'])} steps through one layer make known: "
-        f"{each}; the best of each rank's rates, in as many steps: what more steps or larger ones would do was not tried"
+        f"{each}; the best of each rank's rates, in as many steps; longer training was not tried"
     )
     return Finding("a higher rank is more expressive", verdict, said)
 
