@@ -8,6 +8,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    DistilBertConfig,
     Gemma3TextConfig,
     GemmaConfig,
     GPT2Config,
@@ -21,7 +24,10 @@ from transformers import (
     Qwen2Config,
     Qwen3Config,
     Qwen3MoeConfig,
+    RobertaConfig,
 )
+
+from tunesmith.core.headed import NAME, Head, Mark
 
 VOCABULARY = 320  # 256 bytes, 4 special tokens, 60 merges
 PAD, EOS, START, END = "<|pad|>", "<|endoftext|>", "<|im_start|>", "<|im_end|>"
@@ -97,9 +103,41 @@ FAMILIES: dict[str, Callable[[], PreTrainedConfig]] = {
 """Family -> its configuration. A name after a dash is a variant of the same architecture."""
 
 
+def _bert() -> dict[str, object]:
+    sizes = _sizes()
+    return {key: value for key, value in sizes.items() if key not in ("num_key_value_heads", "tie_word_embeddings")}
+
+
+ENCODERS: dict[str, Callable[[], PreTrainedConfig]] = {
+    "bert": lambda: BertConfig(**_bert()),
+    "roberta": lambda: RobertaConfig(**_bert() | {"pad_token_id": 1}),  # positions begin behind the padding token's
+    "distilbert": lambda: DistilBertConfig(
+        vocab_size=VOCABULARY, dim=48, hidden_dim=80, n_layers=2, n_heads=4, max_position_embeddings=256
+    ),
+}
+"""What looks both ways, and can only be scored."""
+
+
+def tiny_scored(family: str, count: int = 3, seed: int = 0, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    """A random model of `family` or of an encoder, with a head of `count` scores, marked as the loader does it."""
+    config = {**FAMILIES, **ENCODERS}[family]()
+    config.num_labels = count
+    network = AutoModelForSequenceClassification.from_config(config, attn_implementation="sdpa")
+    _randomize(network, family, seed)
+    modules = {"distilbert": ("classifier", "pre_classifier"), "bert": ("classifier",), "roberta": ("classifier",)}
+    head = Head(tuple(f"label {n}" for n in range(count)))
+    setattr(network, NAME, Mark(head, modules.get(family, ("score",)), family in ENCODERS))
+    return network.to(dtype).eval()
+
+
 def tiny(family: str, seed: int = 0, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
     """A random model of `family`, in evaluation mode; equal arguments give equal weights."""
     network = AutoModelForCausalLM.from_config(FAMILIES[family](), attn_implementation="sdpa")
+    _randomize(network, family, seed)
+    return network.to(dtype).eval()
+
+
+def _randomize(network: PreTrainedModel, family: str, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed + zlib.crc32(family.encode()))
     with torch.no_grad():
         for name, parameter in network.named_parameters():  # a tied weight appears once
@@ -109,7 +147,6 @@ def tiny(family: str, seed: int = 0, dtype: torch.dtype = torch.float32) -> PreT
             else:  # norms start at their own constant (1, or 0 in Gemma), biases at 0
                 parameter.copy_(parameter + SPREAD * noise)
             assert parameter.isfinite().all(), name
-    return network.to(dtype).eval()
 
 
 @cache

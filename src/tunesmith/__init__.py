@@ -23,15 +23,19 @@ if TYPE_CHECKING:
     from tunesmith.loaded import Loaded, load
     from tunesmith.methods.full import Full
     from tunesmith.methods.lora import LoRA
+    from tunesmith.objectives.classify import Classify
     from tunesmith.objectives.dpo import DPO
     from tunesmith.objectives.ipo import IPO
     from tunesmith.objectives.kto import KTO
     from tunesmith.objectives.orpo import ORPO
+    from tunesmith.objectives.regress import Regress
+    from tunesmith.objectives.reward import Reward
     from tunesmith.objectives.sft import SFT
     from tunesmith.objectives.simpo import SimPO
     from tunesmith.recipe import Recipe, read_recipe
     from tunesmith.report.document import RunResult
     from tunesmith.run import run
+    from tunesmith.scorer import Scorer, load_scorer
     from tunesmith.train.config import Train
 
 __all__ = [
@@ -40,6 +44,7 @@ __all__ = [
     "KTO",
     "ORPO",
     "SFT",
+    "Classify",
     "Data",
     "Evaluate",
     "Full",
@@ -47,12 +52,16 @@ __all__ = [
     "LoRA",
     "Loaded",
     "Recipe",
+    "Regress",
+    "Reward",
     "RunFailed",
     "RunResult",
+    "Scorer",
     "SimPO",
     "Train",
     "UserError",
     "load",
+    "load_scorer",
     "read_recipe",
     "run",
 ]
@@ -65,6 +74,9 @@ _PLACES = {
     "KTO": "objectives.kto",
     "ORPO": "objectives.orpo",
     "SFT": "objectives.sft",
+    "Classify": "objectives.classify",
+    "Regress": "objectives.regress",
+    "Reward": "objectives.reward",
     "SimPO": "objectives.simpo",
     "Data": "data.config",
     "Evaluate": "evaluate.config",
@@ -80,6 +92,8 @@ _PLACES = {
     "load": "loaded",
     "read_recipe": "recipe",
     "run": "run",
+    "Scorer": "scorer",
+    "load_scorer": "scorer",
 }
 
 

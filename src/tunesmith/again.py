@@ -8,8 +8,8 @@ from tunesmith.attached import attach_adapter
 from tunesmith.catalogue.fetch import default_cache
 from tunesmith.core.errors import UserError
 from tunesmith.core.files import RunLock, make_folder
+from tunesmith.ends import face
 from tunesmith.loaded import finished_run
-from tunesmith.models.language import CausalLM
 from tunesmith.models.load import Place, load_base
 from tunesmith.opening import Opened, open_base, open_source
 from tunesmith.recipe import Recipe
@@ -40,7 +40,7 @@ def measure_again(run: Path, data: str | None, show: Show) -> dict[str, Any]:
         opened = _tuned(open_base(source, run, show.say), artifact, show)
         place = run if data is None else run / OTHER / Path(data).stem
         make_folder(place)
-        found = measure(opened, CausalLM(opened.base.network), place, show)
+        found = measure(opened, face(opened.base.network), place, show)
         assert found is not None, "there are test rows, and measuring is on"
         if data is None:
             _renew(run, found.document())
@@ -62,7 +62,8 @@ def _tuned(opened: Opened, artifact: Path, show: Show) -> Opened:
     base = opened.base
     if opened.recipe.method.kind == "full":
         dtype = opened.probe.dtype
-        whole = load_base(Place(base.name, artifact), dtype=dtype, cache=default_cache(), say=show.say).network
+        place, head = Place(base.name, artifact), opened.head
+        whole = load_base(place, dtype=dtype, cache=default_cache(), say=show.say, head=head).network
         return replace(opened, base=replace(base, network=whole.to(opened.device)))
     attach_adapter(base.network, artifact, fingerprint=base.fingerprint)
     return opened

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from tunesmith.core.errors import UserError
+from tunesmith.core.headed import head_modules
 from tunesmith.export.adapter import base_fingerprint, read_adapter
 from tunesmith.export.tensors import COPY
 from tunesmith.methods import PEFT_TYPES
 from tunesmith.methods.experts import stacks
+from tunesmith.methods.head import with_head
 from tunesmith.methods.method import MethodConfig
 from tunesmith.methods.stored import load_stored
 
@@ -41,7 +43,8 @@ def attach_read(
     """As `attach_adapter`, of what was read from `folder` already; the tree is as it was when it is refused."""
     _refuse_single_experts(network, tensors, folder)
     _take_copies(network, tensors, folder)
-    method = PEFT_TYPES[described["peft_type"]].from_peft(described, network)
+    own = _without_head(network, described, folder)
+    method = with_head(PEFT_TYPES[described["peft_type"]].from_peft(own, network), network)
     method.attach(network)
     try:
         load_stored(method, network, tensors)
@@ -49,6 +52,16 @@ def attach_read(
         method.detach(network)
         raise
     return method
+
+
+def _without_head(network: nn.Module, described: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """-> what is the method's to read. Raises UserError where one of the two scores and the other writes."""
+    scores = described.get("task_type") == "SEQ_CLS"
+    if scores and not head_modules(network):
+        raise UserError(f"{folder}: an adapter that scores texts, and the base was opened to write them; use predict")
+    if head_modules(network) and not scores:
+        raise UserError(f"{folder}: an adapter that writes text, and the base was opened to score it")
+    return {key: value for key, value in described.items() if not (scores and key == "modules_to_save")}
 
 
 def _refuse_single_experts(network: nn.Module, tensors: dict[str, Tensor], folder: Path) -> None:

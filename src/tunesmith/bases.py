@@ -7,6 +7,7 @@ import torch
 from tunesmith.catalogue.entries import CATALOGUE
 from tunesmith.catalogue.fetch import default_cache, fetch
 from tunesmith.core.errors import UserError, near
+from tunesmith.core.headed import Head
 from tunesmith.core.layers import Quantization
 from tunesmith.models.hub import HUB_ID, snapshot
 from tunesmith.models.load import Base, Place, Say
@@ -37,7 +38,7 @@ def resolve(name: str, *, allow_download: bool | None = None, cache: Path | None
     raise UserError(f"base: no folder, file or name of the catalogue is called `{name}`{near(name, CATALOGUE)}")
 
 
-def load_base(
+def load_base(  # noqa: PLR0913 - where it lies, and what is to become of it
     name: str,
     *,
     dtype: torch.dtype,
@@ -45,7 +46,8 @@ def load_base(
     cache: Path | None = None,
     say: Say = print,
     quantize: Quantization | None = None,
+    head: Head | None = None,
 ) -> Base:
     """`resolve`, then load in `dtype`. See `tunesmith.models.load.load_base` for what is refused."""
     place = resolve(name, allow_download=allow_download, cache=cache, say=say)
-    return load_place(place, dtype=dtype, cache=cache or default_cache(), say=say, quantize=quantize)
+    return load_place(place, dtype=dtype, cache=cache or default_cache(), say=say, quantize=quantize, head=head)

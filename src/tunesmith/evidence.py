@@ -14,17 +14,16 @@ from tunesmith.core.batch import Example, TokenBatch
 from tunesmith.core.freed import give_back
 from tunesmith.data.encode import Item
 from tunesmith.data.prepare import Prepared
-from tunesmith.evaluate.before_after import Evaluation, compare, compare_general
+from tunesmith.evaluate.before_after import Evaluation, Outcome, compare, compare_general
 from tunesmith.evaluate.config import Evaluate
 from tunesmith.evaluate.items import Measured
 from tunesmith.evaluate.score import score_tokens
 from tunesmith.models.generate import Sampling, generate
-from tunesmith.models.language import CausalLM
+from tunesmith.models.language import CausalLM, Packed
 from tunesmith.tasks import TASKS
 from tunesmith.tasks.task import Scorer
 
 GENERAL = "state-of-the-union"
-ANSWERS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +35,20 @@ class Questions:
     examples: Sequence[Example]
     general: Sequence[Example]
     config: Evaluate
+    judge: Callable[[Packed, Sequence[Example]], list[Outcome]] | None = None
+    """What a model does on examples, where it is measured by what it writes."""
 
     @classmethod
-    def of(cls, prepared: Prepared, tokenizer: Any, config: Evaluate) -> "Questions":
+    def of(
+        cls,
+        prepared: Prepared,
+        tokenizer: Any,
+        config: Evaluate,
+        judge: Callable[[Packed, Sequence[Example]], list[Outcome]] | None = None,
+    ) -> "Questions":
         """The test part, cut to `config.items`, and the general text."""
         general = _general(tokenizer) if config.general else []
-        return cls(prepared, prepared.test_items[: config.items], prepared.test[: config.items], general, config)
+        return cls(prepared, prepared.test_items[: config.items], prepared.test[: config.items], general, config, judge)
 
     @property
     def tokens(self) -> int:
@@ -59,11 +66,11 @@ class Questions:
 
 
 def evidence(
-    model: CausalLM,
+    model: Packed,
     tokenizer: Any,
     questions: Questions,
     *,
-    base: Callable[[], AbstractContextManager[CausalLM]],
+    base: Callable[[], AbstractContextManager[Packed]],
     tokens_per_pass: int,
     watch: Callable[[str, int], "Watch"],
 ) -> tuple[Measured, Measured]:
@@ -109,7 +116,7 @@ class Watch:
         """`tokens` more have been read."""
 
 
-def measured(model: CausalLM, tokenizer: Any, questions: Questions, tokens_per_pass: int, watch: Watch) -> Measured:
+def measured(model: Packed, tokenizer: Any, questions: Questions, tokens_per_pass: int, watch: Watch) -> Measured:
     """-> what one model does on all questions."""
     device = next(model.parameters()).device
 
@@ -124,9 +131,15 @@ def measured(model: CausalLM, tokenizer: Any, questions: Questions, tokens_per_p
     answers = write_answers(model.network, tokenizer, questions)
     scored = questions.config.score_answers
     task, places = TASKS[questions.prepared.eats], range(len(questions.examples))
-    outcomes = task.outcomes(counting(model), questions, places, tokens_per_pass, device)
+    if questions.judge is not None:
+        outcomes = questions.judge(model, questions.examples)
+    else:
+        outcomes = task.outcomes(counting(model), questions, places, tokens_per_pass, device)
     outcomes = [replace(o, answer=answers[i] if i < scored else None) for i, o in enumerate(outcomes)]
-    general = score_tokens(counting(model.scores), questions.general, tokens_per_pass, device)
+    general = []
+    if questions.general:
+        assert isinstance(model, CausalLM), "a network with a head writes no text"
+        general = score_tokens(counting(model.scores), questions.general, tokens_per_pass, device)
     return Measured(outcomes, general, answers)
 
 
@@ -135,11 +148,8 @@ def write_answers(network: Any, tokenizer: Any, questions: Questions) -> dict[in
     stop = {token for token in (questions.prepared.stop, tokenizer.eos_token_id) if token is not None}
     sampling = Sampling(tokens=questions.config.answer_tokens)
     prompts = [item.prompt for item in questions.written]
-    answers: list[str] = []
-    for start in range(0, len(prompts), ANSWERS_AT_ONCE):
-        written = generate(network, prompts[start : start + ANSWERS_AT_ONCE], stop, sampling)
-        answers += [tokenizer.decode(tokens, skip_special_tokens=True).strip() for tokens in written]
-    return dict(enumerate(answers))
+    written = generate(network, prompts, stop, sampling, tokenizer=tokenizer)
+    return {place: (answer.text or "").strip() for place, answer in enumerate(written)}
 
 
 def _general(tokenizer: Any) -> list[Example]:

@@ -2,7 +2,7 @@
 
 A file that is read back by the process that wrote it proves little: what is wrong may still be right in memory.
 
-Shapes: S tokens of a row, T of all rows, V vocabulary.
+Shapes: S tokens of a row, T of all R rows, V vocabulary; C scores.
 """
 
 import json
@@ -20,7 +20,9 @@ from torch import Tensor
 
 from tunesmith.attached import attach_adapter
 from tunesmith.core.errors import RunFailed, UserError
-from tunesmith.export.adapter import base_quantize
+from tunesmith.core.headed import mark_of
+from tunesmith.export.adapter import adapter_head, base_quantize
+from tunesmith.models.classes import folder_head
 from tunesmith.models.load import Place, load_base
 
 Rows = Sequence[Sequence[int]]
@@ -30,12 +32,17 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 @torch.no_grad()
 def logits_of(network: Any, rows: Rows) -> Tensor:
-    """-> (T, V), float32 on the CPU: what `network` says by its own code, one row after the other."""
+    """-> (T, V), float32 on the CPU: what `network` says by its own code, one row after the other.
+
+    Of a network that ends in scores (R, C), those of each row.
+    """
     device = network.get_input_embeddings().weight.device
     parts = []
+    mark = mark_of(network)
+    asked = {} if mark and mark.encoder else {"use_cache": False}
     for row in rows:
         tokens = torch.tensor([list(row)], device=device)
-        parts.append(network(input_ids=tokens, use_cache=False).logits[0].float().cpu())
+        parts.append(network(input_ids=tokens, **asked).logits.float().cpu().flatten(0, -2))
     return torch.cat(parts)
 
 
@@ -86,7 +93,9 @@ def _main() -> None:
     adapter = Path(asked["adapter"]) if asked["adapter"] else None
     packed = base_quantize(adapter) if adapter else None
     dtype = _DTYPES[asked["dtype"]]
-    base = load_base(Place(model.name, model), dtype=dtype, cache=scratch, say=_silent, quantize=packed)
+    head = adapter_head(adapter) if adapter else folder_head(model)
+    place = Place(model.name, model)
+    base = load_base(place, dtype=dtype, cache=scratch, say=_silent, quantize=packed, head=head)
     network = base.network.to(asked["device"])
     if adapter:
         attach_adapter(network, adapter)

@@ -1,6 +1,6 @@
 """Base and adapter become one plain model, which is read back and compared before anyone hears that it is done.
 
-Shapes: T tokens, V vocabulary.
+Shapes: T tokens, V vocabulary; of a network that ends in scores R rows and C scores.
 """
 
 import shutil
@@ -22,6 +22,7 @@ from tunesmith.models.load import Base
 
 EXACT = 1e-5  # of the largest logit: merged in float32 against attached in float32
 NATS = 1e-3  # a token: attached against merged and rounded to bfloat16, both computed in float32
+ROUNDED = 0.05  # of the largest value, where a single number is rounded to bfloat16
 AGREE = 0.995  # of the most likely tokens stay the same
 TIE = 0.1  # nats: with a smaller lead than this, which of two tokens is ahead is a matter of rounding
 LONGEST = 64  # tokens of a row
@@ -100,8 +101,10 @@ def drift(trained: Tensor, written: Tensor) -> Drift:
     """(T, V) twice -> how far `written` is from `trained`."""
     if trained.shape != written.shape:
         return Drift(float("inf"), float("inf"), 0.0)
-    p, q = trained.log_softmax(-1), written.log_softmax(-1)
     relative = (trained - written).abs().max() / trained.abs().max().clamp_min(1e-9)
+    if trained.shape[1] == 1:  # a value or a reward: there is nothing to choose
+        return Drift(float(relative), 0.0, 1.0)
+    p, q = trained.log_softmax(-1), written.log_softmax(-1)
     nats = (p.exp() * (p - q)).sum(-1).mean()
     best = p.topk(2).values
     same = (trained.argmax(-1) == written.argmax(-1)) | (best[:, 0] - best[:, 1] < TIE)
@@ -112,4 +115,6 @@ def acceptable(found: Drift, dtype: torch.dtype) -> bool:
     """Exact up to the order of sums in float32; the same distribution and choices after rounding."""
     if dtype == torch.float32:
         return found.relative <= EXACT
+    if not found.nats:
+        return found.relative <= ROUNDED
     return found.nats <= NATS and found.agreement >= AGREE

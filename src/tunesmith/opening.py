@@ -15,16 +15,21 @@ from tunesmith.catalogue.entries import CATALOGUE
 from tunesmith.catalogue.fetch import default_cache, fetch, is_here
 from tunesmith.core.errors import UserError, near
 from tunesmith.core.files import RunLock, write_json, write_text
+from tunesmith.core.headed import Head, mark_of
 from tunesmith.core.order import seen, steps_per_epoch
 from tunesmith.data.hub import looks_like_hub
 from tunesmith.data.prepare import Prepared, prepare
+from tunesmith.ends import head_for
 from tunesmith.methods.activity import base_only
+from tunesmith.methods.head import with_head
+from tunesmith.methods.method import MethodConfig
 from tunesmith.models.gguf import plain_folder
-from tunesmith.models.language import CausalLM
+from tunesmith.models.language import Packed
 from tunesmith.models.load import Base, Place, Say, check_folder, load_base, load_tokenizer
 from tunesmith.models.memory import tokens_per_pass
 from tunesmith.models.precision import Probe, choose
 from tunesmith.recipe import Recipe, make_recipe, read_recipe
+from tunesmith.tasks.judging import refuse_rows
 from tunesmith.train.optimizer import refuse_optimizer
 
 RECIPE, CHOICES, FACTS = "recipe.yaml", "choices.json", "data.json"
@@ -88,9 +93,10 @@ def begun(folder: Path) -> bool:
 def forget(folder: Path) -> None:
     """Take out of a run folder what a run writes before its first checkpoint."""
     assert not begun(folder)
-    for name in (RECIPE, CHOICES, FACTS, "result.json", "metrics.jsonl", "timing.jsonl"):
+    for name in (RECIPE, CHOICES, FACTS, "result.json", "metrics.jsonl", "timing.jsonl", "samples.jsonl"):
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    for name in ("checkpoints", "rollouts"):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def read_run_recipe(folder: Path) -> Recipe:
@@ -111,19 +117,23 @@ def open_source(recipe: Recipe, say: Say) -> Source:
             _refuse_missing(path, f"data.{key}", recipe.allow_download)
     place = resolve(recipe.base, allow_download=recipe.allow_download or None, say=say)
     folder = plain_folder(place.path, default_cache(), say) if place.path.is_file() else place.path
-    config = check_folder(folder, say)
+    ending = recipe.objective.ending
+    config = check_folder(folder, say, head=ending != "words")
     tokenizer = load_tokenizer(folder, config)
     context = getattr(config.get_text_config(), "max_position_embeddings", None)
-    prepared = prepare(
-        named.data, tokenizer, context=context, eats=recipe.objective.eats, allow_download=recipe.allow_download
-    )
+    eats, allowed = recipe.objective.eats, recipe.allow_download
+    prepared = prepare(named.data, tokenizer, context=context, eats=eats, ending=ending, allow_download=allowed)
     if not prepared.train:
         raise UserError("data.train: no row is left to train on")
+    if recipe.train.learning_rate == "auto" and prepared.eats == "prompts":
+        raise UserError("train.learning_rate: auto compares losses, and a reward is none; give a number or nothing")
     if recipe.train.learning_rate == "auto" and not prepared.validation:
         raise UserError(
             "train.learning_rate: auto compares rates on validation rows, and there are none; "
             "give data.validation, a second part in data.split, or a number"
         )
+    if prepared.eats == "prompts":
+        prepared.facts["reward"] = refuse_rows(recipe.objective, prepared, context)
     return Source(named, place, prepared, tokenizer)
 
 
@@ -187,6 +197,16 @@ class Opened:
         assert chosen is not None
         return chosen
 
+    @property
+    def method(self) -> MethodConfig:
+        """The recipe's method, and the head beside it where the network has one."""
+        return with_head(self.recipe.method, self.base.network)
+
+    @property
+    def head(self) -> Head | None:
+        mark = mark_of(self.base.network)
+        return mark.head if mark else None
+
 
 def open_base(source: Source, folder: Path | None, say: Say) -> Opened:
     """Load the base in the precision of this machine and fill what the recipe left open.
@@ -202,7 +222,15 @@ def open_base(source: Source, folder: Path | None, say: Say) -> Opened:
         probe = choose(recipe.train.precision, device)
     else:
         probe = Probe(kept["train.precision"]["value"], kept["train.precision"]["reason"])
-    base = load_base(source.place, dtype=probe.dtype, cache=default_cache(), say=say, quantize=recipe.base_quantize)
+    base = load_base(
+        source.place,
+        dtype=probe.dtype,
+        cache=default_cache(),
+        say=say,
+        quantize=recipe.base_quantize,
+        head=head_for(recipe, source.prepared),
+    )
+    with_head(recipe.method, base.network)  # refuses what cannot be, before anything is measured
     if recipe.base_quantize is not None:
         say(f"note: the base that the tuned model is compared with is the one in {recipe.base_quantize}")
     base.network.to(device)
@@ -216,10 +244,10 @@ def open_base(source: Source, folder: Path | None, say: Say) -> Opened:
 
 
 @contextmanager
-def base_of(opened: Opened, model: CausalLM) -> Iterator[CausalLM]:
+def base_of(opened: Opened, model: Packed) -> Iterator[Packed]:
     """The base alone: the method switched off, or after full fine-tuning a second network beside the first."""
     if opened.recipe.method.kind == "full":
-        yield CausalLM(reopen(opened), model.way).eval()
+        yield type(model)(reopen(opened), model.way).eval()
     else:
         with base_only(model.network):
             yield model
@@ -229,7 +257,7 @@ def reopen(opened: Opened) -> Any:
     """The network of the base as it was, read from its files again."""
     place = Place(opened.base.name, opened.base.folder)
     dtype, packed = opened.probe.dtype, opened.recipe.base_quantize
-    base = load_base(place, dtype=dtype, cache=default_cache(), say=lambda _: None, quantize=packed)
+    base = load_base(place, dtype=dtype, cache=default_cache(), say=lambda _: None, quantize=packed, head=opened.head)
     return base.network.to(opened.device)
 
 

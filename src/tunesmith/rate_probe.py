@@ -18,7 +18,7 @@ from torch import Tensor
 from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import write_json
 from tunesmith.core.order import steps_per_epoch
-from tunesmith.models.language import CausalLM
+from tunesmith.models.language import Packed
 from tunesmith.opening import CHOICES, Opened, own_rate
 from tunesmith.show import Show
 from tunesmith.stages import feed_of, rates
@@ -89,7 +89,7 @@ class RateProbe:
     """The start to which each trial returns, and how long steps and validations took."""
 
     opened: Opened
-    model: CausalLM
+    model: Packed
     show: Show
     step_seconds: list[float] = field(default_factory=list)
     validation_seconds: list[float] = field(default_factory=list)
@@ -185,7 +185,7 @@ def best(trials: Sequence[Trial], start: float, own: float) -> tuple[float, str]
     return rate, why
 
 
-def probed(opened: Opened, model: CausalLM, folder: Path, show: Show) -> Opened:
+def probed(opened: Opened, model: Packed, folder: Path, show: Show) -> Opened:
     """The same with a number for a rate of `auto`; the choice is kept in the run folder, and never made twice."""
     if opened.recipe.train.learning_rate != "auto":
         return opened

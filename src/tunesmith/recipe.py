@@ -81,6 +81,11 @@ class Recipe(Config):
         return self
 
     @property
+    def asked(self) -> Evaluate:
+        """What of `evaluate` can be asked of what this recipe makes."""
+        return self.evaluate.of_ending(self.objective.ending)
+
+    @property
     def fingerprint(self) -> str:
         """sha256 of all that decides the result: everything but where it is written."""
         deciding = self.model_dump(mode="json", exclude={"output", "allow_download"})

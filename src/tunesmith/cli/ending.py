@@ -21,7 +21,11 @@ def print_ending(folder: Path, result: "RunResult") -> None:
     print_comparison(result.evaluation.model_dump() if result.evaluation else {})
     place = shlex.quote(str(folder))
     print(f"\nreport: {folder / 'report.html'}")
-    print(f"try it: tunesmith chat {place}")
-    print(f"        tunesmith generate {place} --prompt '...' --adapter both")
+    if result.scores:
+        asked = "--input rows.jsonl" if result.objective == "reward" else "--text '...'"
+        print(f"try it: tunesmith predict {place} {asked}")
+    else:
+        print(f"try it: tunesmith chat {place}")
+        print(f"        tunesmith generate {place} --prompt '...' --adapter both")
     if result.method != "full" and result.artifact is not None and result.artifact.mergeable:
         print(f"keep it as a plain model: tunesmith merge {place}")

@@ -30,6 +30,7 @@ def merge(
 
     from tunesmith.bases import load_base
     from tunesmith.cli.ending import to_stderr
+    from tunesmith.export.adapter import adapter_head
     from tunesmith.merge import merge as merged
     from tunesmith.report.numbers import size
 
@@ -39,8 +40,10 @@ def merge(
         print(f"{adapter / 'model'}: a full fine-tune is a plain model already; there is nothing to merge")
         return
 
+    head = adapter_head(folder)
+
     def opened(wanted: "torch.dtype") -> "Base":
-        return load_base(base or name or "", dtype=wanted, allow_download=allowed, say=to_stderr)
+        return load_base(base or name or "", dtype=wanted, allow_download=allowed, say=to_stderr, head=head)
 
     if base is None and name is None:
         from tunesmith.loaded import base_of

@@ -105,6 +105,8 @@ def _scale(layer: str, rank: int, described: Mapping[str, Any]) -> float:
 def read(folder: Path) -> Parts:
     """The adapter in `folder`. Raises UserError, in one line, for whatever is damaged or no adapter."""
     described, tensors = read_adapter(folder)
+    if described.get("task_type") == "SEQ_CLS":
+        raise UserError(f"{folder}: brings a head of its own, and heads cannot be joined or compared")
     facts = parse_object(folder / FACTS).get("base") if (folder / FACTS).is_file() else None
     name = facts.get("name") if isinstance(facts, dict) else None
     name = name or described.get("base_model_name_or_path")

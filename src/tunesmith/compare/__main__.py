@@ -17,12 +17,12 @@ import psutil
 from tunesmith.compare.latency import latency
 from tunesmith.core.errors import Interrupted, RunFailed, UserError
 from tunesmith.core.order import steps_per_epoch
+from tunesmith.ends import face
 from tunesmith.environment import environment
 from tunesmith.evaluate.items import read_items, write_items
 from tunesmith.evaluate.metrics import of_task
 from tunesmith.evidence import Questions, measured
 from tunesmith.methods.inject import parameter_counts
-from tunesmith.models.language import CausalLM
 from tunesmith.opening import Opened, open_base, open_source, own_rate
 from tunesmith.rate_probe import RateProbe, Size, try_rates
 from tunesmith.recipe import Recipe, make_recipe
@@ -39,17 +39,17 @@ def base(asked: dict[str, Any]) -> dict[str, Any]:
     """Measure the base on the test part, or as much of it as fits into `seconds`; write its items to `folder`."""
     show, recipe = _quiet(), make_recipe(asked["recipe"])
     opened = _opened(recipe)
-    model, prepared = CausalLM(opened.base.network).eval(), opened.prepared
+    model, prepared = face(opened.base.network).eval(), opened.prepared
     if not prepared.test:
         raise UserError("data: a comparison needs test rows; give data.test or a third part in data.split")
     if not prepared.validation:
         raise UserError("data: a comparison needs validation rows; give data.validation or a second part in data.split")
-    questions, opening = Questions.of(prepared, opened.base.tokenizer, recipe.evaluate), _since_start()
+    questions, opening = Questions.of(prepared, opened.base.tokenizer, recipe.asked), _since_start()
     asking = Asking(opened, questions)
     if (seconds := asked.get("seconds")) is not None:
         each = asking.scoring(model, 1) + asking.answers(model, None)
         kept = _affordable(len(questions.items), each, seconds - asking.general(model))
-        config = recipe.evaluate.model_copy(update={"items": kept})
+        config = recipe.asked.model_copy(update={"items": kept})
         questions = Questions.of(prepared, opened.base.tokenizer, config)
     begin = time.perf_counter()
     with show.watch("measuring the base", questions.tokens) as seen:
@@ -78,7 +78,7 @@ def _affordable(items: int, estimate: float, seconds: float) -> int:
 def probe(asked: dict[str, Any]) -> dict[str, Any]:
     """Attach the method, time some steps, and try rates: as many as `size` says, or as fit into `seconds`."""
     show, opened = _quiet(), _opened(make_recipe(asked["recipe"]))
-    model = CausalLM(opened.base.network, recompute=opened.recipe.train.recompute)
+    model = face(opened.base.network, recompute=opened.recipe.train.recompute)
     attach(opened, model)
     opening, trying = _since_start(), RateProbe(opened, model, show)
     train = opened.recipe.train

@@ -12,9 +12,12 @@ Model = TypeVar("Model", contravariant=True)
 Examples = TypeVar("Examples", bound=Batch, contravariant=True)
 
 
-Eats = Literal["tokens", "pairs", "rated", "prompts"]
+Eats = Literal["tokens", "pairs", "rated", "prompts", "targets", "ranked"]
 """The kinds of examples: tokens to learn; answers of which one is better; answers each of which is wanted or not;
-prompts whose answers are still to be written."""
+prompts whose answers are still to be written; texts with a class or a value; and answers of which one is better, where
+a head scores them."""
+Ending = Literal["words", "classes", "value"]
+"""What a network must end in: words of its vocabulary, a score for each class, or one number."""
 
 
 class LanguageModel(Protocol):
@@ -27,6 +30,7 @@ class Objective(Protocol[Model, Examples]):
     """A deterministic function: the formula of one paper."""
 
     eats: ClassVar[Eats]
+    ending: ClassVar[Ending]  # what the network must end in
     refers: ClassVar[bool]  # whether it looks at what a frozen reference says
 
     def __call__(self, model: Model, batch: Examples) -> Loss: ...

@@ -50,6 +50,8 @@ FORMATS: dict[Eats, tuple[str, ...]] = {
     "pairs": COMPARED,
     "rated": ("rated", *COMPARED),
     "prompts": ("prompt", "messages"),
+    "targets": ("labelled",),
+    "ranked": COMPARED,
 }
 """Which formats can feed an objective. Tokens of compared answers are those of the best one."""
 
@@ -73,7 +75,8 @@ class Data(Config):
     columns: dict[str, str] = Field(default={})
     """From our field to the user's column: {prompt: question, completion: answer}."""
     template: str | None = None
-    """The prompt of labelled text. {text}, {labels} and any other column of the row stand in braces."""
+    """The prompt of labelled text. {text}, {labels} and any other column of the row stand in braces. Where a head reads
+    the text (objective=classify or regress) it is the text alone by default."""
     labels: tuple[str, ...] | None = None
     """The names of the labels, in order. Without it they are the distinct labels of the rows, sorted."""
     system: str | None = None

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from tunesmith.core.answers import Asked, tree
 from tunesmith.core.batch import Example
 from tunesmith.core.errors import UserError
+from tunesmith.core.targets import Target
 from tunesmith.data.chat import ChatTemplate, Rendered, Span
 from tunesmith.data.config import Data
-from tunesmith.data.forms import Conversation, Form, Judged, Labelled, Prompt, Text
+from tunesmith.data.forms import Conversation, Form, Judged, Labelled, Prompt, Text, Told
 from tunesmith.data.rows import Row
 
 if TYPE_CHECKING:
@@ -60,9 +61,11 @@ class Encoder:
         self._config = config
         self._tokenizer = tokenizer
         self._template = ChatTemplate(tokenizer) if tokenizer.chat_template else None
-        self._eos: list[int] = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+        # Encoders have no end of text, but a separator that stands there.
+        end = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+        self._eos: list[int] = [] if end is None else [end]
         first = tokenizer("a")["input_ids"][0]
-        self._bos: list[int] = [first] if first == tokenizer.bos_token_id else []
+        self._bos: list[int] = [first] if first in (tokenizer.bos_token_id, tokenizer.cls_token_id) else []
         self._choices: list[list[int]] = []
 
     @property
@@ -81,6 +84,8 @@ class Encoder:
         """-> the tokens of a row, with its question if `ask`; None when it is too long and is dropped."""
         if isinstance(form, Text):
             return self._text(form)
+        if isinstance(form, Told):
+            return self._told(form, ask)
         if isinstance(form, Judged):
             return self._judged(form, ask)
         if isinstance(form, Prompt):
@@ -108,6 +113,30 @@ class Encoder:
                 "knows no turns and no system message"
             )
         return self._bos + self._tokens(conversation.plain)[0]
+
+    # Texts that a head scores
+
+    def _told(self, form: Told, ask: bool) -> Encoded | None:
+        """-> the text alone, with what the tokenizer itself puts around it; cut at its end."""
+        tokens = self.read(form.text)
+        self._measure(Example(tokens, [False] * len(tokens), form.row.number), form)
+        if self.most is not None and len(tokens) > self.most:
+            if self._config.too_long == "refuse":
+                where = f"{len(tokens)} tokens where {self.most} fit"
+                raise UserError(f"{form.row.place}: {where}; set data.too_long to truncate or drop")
+            self._note("too long" if self._config.too_long == "drop" else "truncated", form)
+            if self._config.too_long == "drop":
+                return None
+            tokens = self.read(form.text, self.most)
+        example = Target(tokens, [False] * len(tokens), form.row.number, target=form.target)
+        shown = f"{form.target:g}" if form.label is None else form.label
+        item = Item(form.row.number, tokens, form.text, shown, form.label, [])
+        return Encoded([example], item if ask else None)
+
+    def read(self, text: str, most: int | None = None) -> list[int]:
+        """-> `text` as a head reads it, in at most so many tokens."""
+        cut = {} if most is None else {"truncation": True, "max_length": most}
+        return list(self._tokenizer(text, verbose=False, **cut)["input_ids"])
 
     # Answers to be compared, and prompts to be answered
 

@@ -1,13 +1,15 @@
 """What the rows of a file hold: one format for all of them, found from their fields, and each row in its typed form."""
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tunesmith.core.errors import UserError, near
 from tunesmith.core.protocols import Eats
 from tunesmith.data import messages, preferences
 from tunesmith.data.config import FIELDS, FORMATS, LESS, MAY_HOLD, Data
-from tunesmith.data.forms import DEFAULT_TEMPLATE, Conversation, Form, Labelled, Message, Text
+from tunesmith.data.forms import DEFAULT_TEMPLATE, Conversation, Form, Labelled, Message, Text, Told
 from tunesmith.data.rows import Row
 
 _MANY = 200  # more labels than this are answers, not labels
@@ -18,6 +20,8 @@ FEEDS: dict[Eats, str] = {
     "pairs": "an objective over pairs, such as objective=dpo",
     "rated": "objective=kto",
     "prompts": "an objective with a reward, such as objective=grpo",
+    "targets": "objective=classify or regress",
+    "ranked": "objective=reward",
 }
 
 
@@ -45,7 +49,9 @@ def recognised(config: Data, rows: Sequence[Row], eats: Eats = "tokens") -> str:
 
 
 def forms(config: Data, kind: str, rows: Sequence[Row], labels: tuple[str, ...], eats: Eats = "tokens") -> list[Form]:
-    """-> each row in its typed form. `labels` are those of `label_names`."""
+    """-> each row in its typed form. `labels` are those of `label_names`; without any, targets are numbers."""
+    if eats == "targets":
+        return [_told(config, row, labels) for row in rows]
     if kind == "labelled":
         return [_labelled(config, row, labels) for row in rows]
     if eats == "prompts":
@@ -146,6 +152,27 @@ def _labelled(config: Data, row: Row, labels: tuple[str, ...]) -> Labelled:
     if name not in labels:
         raise UserError(f"{row.place}: unknown label `{name}`{near(name, labels)}; known are {', '.join(labels[:20])}")
     return Labelled(row, _text(row, values, "text"), name, labels, config.template or DEFAULT_TEMPLATE)
+
+
+def _told(config: Data, row: Row, labels: tuple[str, ...]) -> Told:
+    template = config.template or "{text}"
+    if labels:
+        named = _labelled(config, row, labels)
+        return Told(row, replace(named, template=template).asked(), labels.index(named.label), named.label)
+    values = _mapped(config, row)
+    valued = Labelled(row, _text(row, values, "text"), "", labels, template)
+    return Told(row, valued.asked(), _number(row, values["label"]), None)
+
+
+def _number(row: Row, value: Any) -> float:
+    """Of a table a number is a text."""
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise UserError(f"{row.place}: `label` must be a number for objective=regress, not {str(value)[:40]!r}")
+    return number
 
 
 def _label(row: Row, values: dict[str, Any]) -> Any:

@@ -66,10 +66,24 @@ class Labelled:
         turns = (Message("user", prompt), Message("assistant", self.label if label is None else label))
         return Conversation(self.row, turns, plain=prompt + "\n")
 
+    def asked(self) -> str:
+        """-> the template filled with the row's own text."""
+        return self.conversation().messages[0].content
+
     def _filled(self, name: str, known: Mapping[str, str]) -> str:
         if name not in known:
             raise UserError(f"data.template: {self.row.place} has no column `{name}`{near(name, known)}")
         return known[name]
+
+
+@dataclass(frozen=True)
+class Told:
+    """A text and the number that a head must give for it."""
+
+    row: Row
+    text: str
+    target: float  # of a class its place among the labels
+    label: str | None  # the name of the class
 
 
 @dataclass(frozen=True)
@@ -105,7 +119,7 @@ class Prompt:
     conversation: Conversation  # its last turn is not the assistant's
 
 
-Form = Conversation | Labelled | Text | Judged | Prompt
+Form = Conversation | Labelled | Text | Judged | Prompt | Told
 
 
 def _shown(value: object) -> str:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.core.answers import Answers
 from tunesmith.core.batch import Example
 from tunesmith.core.errors import UserError
-from tunesmith.core.protocols import Eats
+from tunesmith.core.protocols import Eats, Ending
+from tunesmith.core.targets import Target
 from tunesmith.data.chat import DAY
 from tunesmith.data.config import COMPARED, Data
 from tunesmith.data.encode import ODD, SAME, Encoder, Item
 from tunesmith.data.formats import forms, label_names, recognised
-from tunesmith.data.forms import Form, Labelled
+from tunesmith.data.forms import Form, Labelled, Told
 from tunesmith.data.hub import looks_like_hub, read_hub
 from tunesmith.data.rows import Row, fingerprint, read_rows
 from tunesmith.data.split import Parts, limited, parted, refuse_equal, refuse_identical, shared
@@ -82,13 +83,14 @@ def prepare(
     *,
     context: int | None,
     eats: Eats = "tokens",
+    ending: Ending = "words",
     allow_download: bool = False,
 ) -> Prepared:
-    """-> the examples of each part, of the kind that the objective eats.
+    """-> the examples of each part, of the kind that the objective eats. `ending`: of the network that reads them.
 
     `context`: the most tokens that the model reads. UserError names file and row.
     """
-    found = gather(config, allow_download, eats)
+    found = gather(config, allow_download, eats, ending)
     kind, labels = found.kind, found.labels
     found.said.append(f"{', '.join(config.sources)}: {found.count} rows of {SPOKEN[kind]}")
     encoder = Encoder(config, tokenizer, context)
@@ -98,7 +100,7 @@ def prepare(
     for part, rows in found.rows.items():
         typed = [found.typed[id(row)] for row in rows]
         examples[part], items[part] = _encoded(encoder, typed, ask=part != "train")
-        counts[part] = Counter(form.label for form in typed if isinstance(form, Labelled))
+        counts[part] = Counter(form.label for form in typed if isinstance(form, Labelled | Told) and form.label)
         if rows and not examples[part]:
             raise UserError(f"{rows[0].file}: no row of the {part} part is left: {_reasons(encoder.counts)}")
     found.said += compared(encoder.counts, encoder.cut)
@@ -119,7 +121,7 @@ def prepare(
     )
 
 
-def gather(config: Data, allow_download: bool, eats: Eats = "tokens") -> _Found:
+def gather(config: Data, allow_download: bool, eats: Eats = "tokens", ending: Ending = "words") -> _Found:
     """-> the rows of each part, without a tokenizer. UserError for files that cannot be used together."""
     read = [row for source in config.sources for row in _read(source, "train", allow_download)]
     own = {
@@ -132,7 +134,9 @@ def gather(config: Data, allow_download: bool, eats: Eats = "tokens") -> _Found:
     kind = recognised(config, every, eats)
     if eats != "tokens" and config.train_on == "all":
         raise UserError("data.train_on: all is for objective=sft; answers alone are compared and rewarded")
-    labels = label_names(config, rows) if kind == "labelled" else ()
+    if eats == "targets":
+        _refuse_words(config, ending)
+    labels = label_names(config, rows) if kind == "labelled" and ending != "value" else ()
     typed = {id(row): form for row, form in zip(every, forms(config, kind, every, labels, eats), strict=True)}
     parts = parted(rows, _fractions(config, own), config.near_duplicates)
     train = limited(parts.train, max(1, round(config.share * len(parts.train))))
@@ -151,6 +155,14 @@ def gather(config: Data, allow_download: bool, eats: Eats = "tokens") -> _Found:
     if len(train) < len(parts.train):
         found.said.append(f"data.share: {len(train)} of {len(parts.train)} training rows are used")
     return found
+
+
+def _refuse_words(config: Data, ending: Ending) -> None:
+    """A head reads the text and nothing else, and a value has no name."""
+    if config.system is not None:
+        raise UserError("data.system: a head reads the text alone; put what it must know into data.template")
+    if ending == "value" and config.labels is not None:
+        raise UserError("data.labels: objective=regress learns numbers, which have no names; remove it")
 
 
 def _read(source: str, part: str, allow_download: bool) -> list[Row]:
@@ -241,6 +253,8 @@ def mask_hash(parts: dict[str, list[Example]]) -> str:
         digest.update(f"{name} {len(parts[name])}\n".encode())
         for example in parts[name]:
             digest.update(array("q", [len(example), *example.tokens]).tobytes() + bytes(example.trained))
+            if isinstance(example, Target):
+                digest.update(array("d", [example.target]).tobytes())
             if isinstance(example, Answers):
                 digest.update(f"{example.branches} {example.better} {example.margins} {example.wanted}".encode())
     return digest.hexdigest()

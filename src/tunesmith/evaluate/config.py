@@ -1,8 +1,11 @@
 """The recipe's `evaluate` section: what is measured before and after."""
 
+from typing import Self
+
 from pydantic import Field
 
 from tunesmith.core.config import Config
+from tunesmith.core.protocols import Ending
 
 
 class Evaluate(Config):
@@ -20,3 +23,8 @@ class Evaluate(Config):
     """The longest answer."""
     general: bool = True
     """Perplexity on general English that is not the task's, to see what was forgotten."""
+
+    def of_ending(self, ending: Ending) -> Self:
+        """What of it can be asked of a network that ends so: one with a head writes no text."""
+        silent = {"answers": 0, "score_answers": 0, "general": False}
+        return self if ending == "words" else self.model_copy(update=silent)

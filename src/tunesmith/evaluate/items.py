@@ -35,6 +35,8 @@ def write_items(folder: Path, sides: Mapping[str, Measured]) -> None:
         asked: dict[str, Any] = {"gold": item.gold} if item.gold is not None else {}
         if item.wanted is not None:
             asked["wanted"] = item.wanted
+        if item.value is not None:
+            asked["value"] = item.value[1]
         if item.answer is not None:  # words are written only where answers are scored: in other runs none of the user's
             asked["reference"] = item.reference
         lines.append({"part": TEST, "row": item.row, "tokens": item.tokens} | asked | own)
@@ -49,7 +51,10 @@ def _of_item(side: Measured, place: int) -> dict[str, Any]:
     said = {"predicted": outcome.predicted} if outcome.predicted is not None else {}
     answer = {"answer": outcome.answer} if outcome.answer is not None else {}
     preference = {"preference": list(outcome.preference)} if outcome.preference is not None else {}
-    return {"nll": outcome.nll} | said | answer | preference
+    reward = {"reward": outcome.reward} if outcome.reward is not None else {}
+    sure = {"probabilities": list(outcome.probabilities)} if outcome.probabilities is not None else {}
+    value = {"value": outcome.value[0]} if outcome.value is not None else {}
+    return {"nll": outcome.nll} | said | answer | preference | sure | value | reward
 
 
 def read_items(folder: Path, side: str) -> Measured:
@@ -78,6 +83,9 @@ def _outcome(line: Mapping[str, Any], side: str) -> Outcome:
         reference=line.get("reference", ""),
         preference=None if right is None else (float(right), float(apart)),
         wanted=line.get("wanted"),
+        reward=own.get("reward"),
+        probabilities=tuple(own["probabilities"]) if "probabilities" in own else None,
+        value=(own["value"], line["value"]) if "value" in own else None,
     )
 
 

@@ -3,7 +3,8 @@
 What only we know (the base's fingerprint, how it was packed) lies in `tunesmith.json` beside them: PEFT does not look.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from tunesmith.core.errors import RunFailed, UserError
 from tunesmith.core.files import dump
+from tunesmith.core.headed import Head, Scale
 from tunesmith.core.layers import QUANTIZATIONS, Quantization
 from tunesmith.export import peft_config
 from tunesmith.export.folder import whole_folder
@@ -23,6 +25,7 @@ from tunesmith.export.tensors import BARE, fault
 WEIGHTS = "adapter_model.safetensors"
 FACTS = "tunesmith.json"
 PREFIX = "base_model.model."
+BESIDE = "base_model."  # of a head beside virtual tokens
 OWN = "TUNESMITH_"  # how the kinds begin that PEFT has not; their files are described in docs/reference/adapters.md
 MAX_TENSORS = 100_000
 _PICKLES = ("adapter_model.bin", "adapter_model.pt", "adapter_model.pth")
@@ -37,10 +40,11 @@ def write_adapter(  # noqa: PLR0913 - what the files of an adapter say
     base_fingerprint: str | None,
     base_quantize: Quantization | None = None,
     made: Mapping[str, Any] | None = None,
+    head: Head | None = None,
 ) -> Path:
     """Write what a method stored and described as an adapter. -> `folder`.
 
-    `base_fingerprint`: None when it is not known. `made`: how, when no run made it.
+    `base_fingerprint`: None when it is not known. `made`: how, when no run made it. `head`: of what scores texts.
     An adapter of ours that lies there is replaced. RunFailed for tensors that no reader should get: none, NaN, halves
     of pairs, or updates that are all zero. The same input gives the same bytes.
     """
@@ -50,13 +54,14 @@ def write_adapter(  # noqa: PLR0913 - what the files of an adapter say
     if wrong := fault(tensors, described):
         raise RunFailed(f"{folder}: the adapter is not written: {wrong}")
     base = {"name": base_name, "fingerprint": base_fingerprint} | ({"quantize": base_quantize} if base_quantize else {})
-    facts = {"schema": 1, "base": base, "made": made}
+    facts = {"schema": 1, "base": base, "made": made} | ({"head": asdict(head)} if head else {})
     with whole_folder(folder, replaces=FACTS) as aside:
-        named = {name if name == BARE else PREFIX + name: tensor for name, tensor in tensors.items()}
+        prefix = _prefix(tensors)
+        named = {name if name == BARE else prefix + name: tensor for name, tensor in tensors.items()}
         save_file(named, aside / WEIGHTS, metadata={"format": "pt"})
         (aside / peft_config.NAME).write_text(peft_config.config_text(described, base_name), encoding="utf-8")
         (aside / FACTS).write_text(dump(facts), encoding="utf-8")
-        (aside / "README.md").write_text(_card(described, base_name, base_quantize, made), encoding="utf-8")
+        (aside / "README.md").write_text(_card(described, base_name, base_quantize, made, head), encoding="utf-8")
     return folder
 
 
@@ -100,16 +105,43 @@ def base_quantize(folder: Path) -> Quantization | None:
     return found
 
 
+def adapter_head(folder: Path) -> Head | None:
+    """-> the head that an adapter brings, or None: it writes text. Another tool's has numbers instead of labels."""
+    described = read_config(folder / peft_config.NAME)
+    if described.get("task_type") != "SEQ_CLS":
+        return None
+    path = folder / FACTS
+    found = parse_object(path).get("head") if path.is_file() else None
+    if found is None:
+        rows = [tensor.shape[0] for name, tensor in _tensors(folder / WEIGHTS).items() if name.endswith(_LAST)]
+        if not rows:
+            raise UserError(f"{folder / WEIGHTS}: no head is in the file ({' or '.join(_LAST)})")
+        return Head(tuple(f"LABEL_{number}" for number in range(rows[0])))
+    try:
+        return Head(tuple(found["labels"]), found["problem"], found["seed"], Scale(**found["scale"]))
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: `head` is damaged ({error}); get the adapter again") from error
+
+
+_LAST = ("score.weight", "classifier.weight", "classifier.out_proj.weight")
+
+
+def _prefix(names: Iterable[str]) -> str:
+    """PEFT puts no wrapper around a base that only gets virtual tokens: what trains beside them is named without it."""
+    return BESIDE if BARE in names else PREFIX
+
+
 def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         with safe_open(path, framework="pt") as file:  # checks header, extents and gaps before anything is read
             names = list(file.keys())
             if len(names) > MAX_TENSORS:
                 raise UserError(f"{path}: {len(names)} tensors; more than {MAX_TENSORS} are not read")
+            prefix = _prefix(names)
             for name in names:
-                if name != BARE and not name.startswith(PREFIX):
-                    raise UserError(f"{path}: `{name[:100]}` does not begin with {PREFIX}; not an adapter of PEFT")
-            return {name.removeprefix(PREFIX): file.get_tensor(name) for name in names}
+                if name != BARE and not name.startswith(prefix):
+                    raise UserError(f"{path}: `{name[:100]}` does not begin with {prefix}; not an adapter of PEFT")
+            return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
         if isinstance(error, UserError):
             raise
@@ -118,7 +150,11 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _card(
-    described: Mapping[str, Any], base_name: str, packed: Quantization | None, made: Mapping[str, Any] | None
+    described: Mapping[str, Any],
+    base_name: str,
+    packed: Quantization | None,
+    made: Mapping[str, Any] | None,
+    head: Head | None,
 ) -> str:
     kind = str(described["peft_type"])
     own = kind.startswith(OWN)
@@ -130,7 +166,7 @@ def _card(
     return f"""---
 base_model: {dump(base_name).strip()}
 library_name: {"tunesmith" if own else "peft"}
-pipeline_tag: text-generation
+pipeline_tag: {"text-classification" if head else "text-generation"}
 tags:
 - {kind.lower()}
 - transformers
@@ -142,13 +178,23 @@ tags:
 Made by tunesmith with {kind}. It belongs to the base named above and to no other.{over}
 
 ```python
-{_OWN_CODE if own else _PEFT_CODE}
+{_code(own, head)}
 ```
 
 The fingerprint of the base is in `{FACTS}`. {"How the adapter was made is there too." if made else trained}
 """
 
 
+def _code(own: bool, head: Head | None) -> str:
+    if own:
+        return _OWN_CODE
+    return _PEFT_CODE if head is None else _PEFT_SCORES.format(count=len(head.labels), labels=list(head.labels))
+
+
+_PEFT_SCORES = """from peft import AutoPeftModelForSequenceClassification
+
+labels = {labels}
+model = AutoPeftModelForSequenceClassification.from_pretrained("path/to/this/folder", num_labels={count})"""
 _PEFT_CODE = """from peft import AutoPeftModelForCausalLM
 
 model = AutoPeftModelForCausalLM.from_pretrained("path/to/this/folder")"""

@@ -40,7 +40,11 @@ def fault(tensors: Mapping[str, Tensor], described: Mapping[str, Any]) -> str | 
         if not tensor.isfinite().all():
             return f"`{name}` holds {int((~tensor.isfinite()).sum())} values that are NaN or infinite"
     kind = described.get("peft_type", "LORA")
-    return _lora_fault(tensors, described) if kind == "LORA" else _untrained(tensors, kind)
+    beside = described.get("modules_to_save") or ()
+    own = {name: tensor for name, tensor in tensors.items() if not any(f"{one}." in name for one in beside)}
+    if not own:
+        return "there is nothing but a head"
+    return _lora_fault(own, described) if kind == "LORA" else _untrained(own, kind)
 
 
 def _untrained(tensors: Mapping[str, Tensor], kind: str) -> str | None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tunesmith.core.errors import UserError
+from tunesmith.core.headed import outside_head
 from tunesmith.core.layers import sizes
 from tunesmith.methods.inject import ALL_LINEAR, Targets, choose, find_linear, linear_maps, wrap, wrapped
 from tunesmith.methods.layer import StoredLayer, device_of
@@ -73,7 +74,7 @@ class BitFit(Layered):
         wrap(network, self._found(network), lambda _, base: BiasLayer(base))
 
     def _found(self, network: nn.Module) -> dict[str, nn.Module]:
-        biased = {name: module for name, module in network.named_modules() if bias_of(module) is not None}
+        biased = {name: module for name, module in outside_head(network) if bias_of(module) is not None}
         if self.targets is None and biased:
             return biased
         if self.targets is None or self.targets == ALL_LINEAR:

@@ -10,7 +10,7 @@ from tunesmith.core.errors import UserError, near
 from tunesmith.methods.inject import matches
 from tunesmith.methods.method import MethodConfig
 
-_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
+_LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks)\.(\d+)\.")
 """Where the name of a parameter numbers the layer that it belongs to."""
 
 
@@ -69,7 +69,7 @@ def _named(known: dict[str, nn.Parameter], patterns: tuple[str, ...], key: str) 
     """-> the parameters that the patterns name. Raises UserError for a pattern that names none."""
     found: set[str] = set()
     for pattern in patterns:
-        own = {name for name in known if _inside(name, pattern)}
+        own = {name for name in known if inside(name, pattern)}
         if not own:
             raise UserError(f"{key}: `{pattern}` matches no parameter{_near(pattern, list(known))}")
         found |= own
@@ -93,7 +93,7 @@ def _near(pattern: str, names: list[str]) -> str:
     return near(pattern, [*parts, *names])
 
 
-def _inside(name: str, pattern: str) -> bool:
-    """A pattern names a parameter or a module above it."""
+def inside(name: str, pattern: str) -> bool:
+    """Whether a pattern names the parameter `name` or a module above it."""
     parts = name.split(".")
     return any(matches(".".join(parts[:i]), pattern) for i in range(1, len(parts) + 1))

@@ -7,6 +7,7 @@ from typing import TypeVar
 from torch import nn
 
 from tunesmith.core.errors import UserError, near
+from tunesmith.core.headed import outside_head
 from tunesmith.core.layers import LinearMap, is_linear_map
 from tunesmith.methods.experts import owner, stacks
 
@@ -42,7 +43,7 @@ def find_targets(network: nn.Module, targets: Targets) -> dict[str, nn.Module | 
     if targets == ALL_LINEAR:
         head = _output_head(network)
         return {name: found for name, found in known.items() if found is not head}
-    known |= {name: module for name, module in network.named_modules() if isinstance(module, TABLES)}
+    known |= {name: module for name, module in outside_head(network) if isinstance(module, TABLES)}
     return choose(network, known, targets, "method.targets")
 
 
@@ -56,8 +57,8 @@ def find_linear(network: nn.Module, targets: Targets, key: str = "method.targets
 
 
 def linear_maps(network: nn.Module) -> dict[str, nn.Module]:
-    """-> name: linear map, in the order of the tree."""
-    return {name: module for name, module in network.named_modules() if is_linear_map(module)}
+    """-> name: linear map, in the order of the tree. Those of a head train beside any method, and are not adapted."""
+    return {name: module for name, module in outside_head(network) if is_linear_map(module)}
 
 
 def packed_maps(network: nn.Module) -> dict[str, LinearMap]:

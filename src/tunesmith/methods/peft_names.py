@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from tunesmith.core.errors import UserError, near
+from tunesmith.core.headed import outside_head
 from tunesmith.core.layers import LinearMap, is_linear_map
 from tunesmith.methods.experts import owner, stacks
 from tunesmith.methods.inject import ALL_LINEAR, TABLES, find_targets, packed_maps
@@ -43,14 +44,14 @@ def _modules(network: nn.Module, described: Mapping[str, Any]) -> list[str]:
     else:
         names = [
             name
-            for name, _ in network.named_modules()
+            for name, _ in outside_head(network)
             if name
             and _meant(name, targets, "target_modules")
             and not _meant(name, excluded, "exclude_modules")
             and (isinstance(targets, str) or _in_layers(name, described))
         ]
     if not names:
-        known = {name.rsplit(".", 1)[-1] for name, module in network.named_modules() if is_linear_map(module)}
+        known = {name.rsplit(".", 1)[-1] for name, module in outside_head(network) if is_linear_map(module)}
         shown = targets if isinstance(targets, str) else sorted(targets)[0]
         raise UserError(f"{FILE}: `target_modules` ({shown}, ...) matches no layer of this base{near(shown, known)}")
     for name in names:

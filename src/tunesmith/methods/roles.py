@@ -7,10 +7,11 @@ from torch import nn
 from tunesmith.methods.experts import owner, stacks
 from tunesmith.methods.inject import linear_maps, matches
 
-KEYS_VALUES = ("k_proj", "v_proj", "qkv_proj", "c_attn", "query_key_value")
+KEYS_VALUES = ("k_proj", "v_proj", "qkv_proj", "c_attn", "query_key_value", "self.key", "self.value", "k_lin", "v_lin")
 """Linear maps that make keys and values; where one map makes the queries too, it counts."""
-ATTENTION_OUTPUT = ("o_proj", "out_proj", "attn.c_proj", "attention.dense", "self_attn.dense", "self_attention.dense")
-FEED_FORWARD_OUTPUT = ("down_proj", "mlp.c_proj", "dense_4h_to_h", "fc2")
+ATTENTION_OUTPUT = ("o_proj", "out_proj", "attn.c_proj", "attention.dense", "self_attn.dense", "self_attention.dense",
+                    "attention.output.dense", "out_lin")  # fmt: skip
+FEED_FORWARD_OUTPUT = ("down_proj", "mlp.c_proj", "dense_4h_to_h", "fc2", "*[0-9].output.dense", "ffn.lin2")
 
 
 def in_role(network: nn.Module, ends: Iterable[str]) -> dict[str, nn.Module]:
@@ -36,7 +37,9 @@ def feed_forwards(network: nn.Module) -> dict[str, nn.Module]:
     """-> name: a feed-forward part as a whole, where it is a module of its own."""
     mixed = mixtures(network)
     around = {owner(name) for name in feed_forward_ends(network) if name not in mixed}
-    return _in_order(network, [*mixed, *(name for name in around if not name.rpartition(".")[2].isdigit())])
+    # GPT-NeoX's layers hold it without a module around it, and BERT's takes two inputs.
+    whole = [name for name in around if not (end := name.rpartition(".")[2]).isdigit() and end != "output"]
+    return _in_order(network, [*mixed, *whole])
 
 
 def _in_order(network: nn.Module, names: list[str]) -> dict[str, nn.Module]:

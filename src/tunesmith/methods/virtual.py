@@ -117,7 +117,8 @@ def _with_embeddings(network: Any, tokens: VirtualTokens, named: Named) -> Named
 def _after(network: Any, _inputs: tuple[Any, ...], named: Named, result: Any) -> Any:
     """Nobody asked what follows a virtual token."""
     embedded, tokens = named.get("inputs_embeds"), getattr(network, NAME)
-    if tokens.active and embedded is not None and result.logits.shape[1] == embedded.shape[1]:
+    of_tokens = result.logits.ndim == 3  # and not the scores of a text
+    if tokens.active and embedded is not None and of_tokens and result.logits.shape[1] == embedded.shape[1]:
         result.logits = result.logits[:, tokens.count :]
     return result
 

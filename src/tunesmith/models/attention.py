@@ -4,6 +4,8 @@ softmax(Q K' / sqrt(D)) V, computed for groups of examples of similar length. Ex
 slot, so the causal rule alone hides the empty end of a slot. The forward pass is torch's flash attention; the backward
 pass on a CPU recomputes the probabilities from the saved log-sum-exp with batched products.
 
+An encoder looks at what stands behind a token as well (`bidirectional`): then a mask hides the empty end of a slot.
+
 A beginning that all examples of a row share stands in it once. Each slot has a copy of it, so attention costs what it
 would cost without sharing, and everything outside of attention is computed once.
 
@@ -31,6 +33,7 @@ class Slots:
     count: int
     size: int
     mask: Tensor | None  # (n, 1, S, S), what may be seen where the causal rule is not enough
+    causal: bool  # whether no token looks at what stands behind it
     tokens: Tensor  # (M,), places in the packed row
     places: Tensor  # (M,), places in the flattened (n, S) grid
     own_tokens: Tensor  # (M,) or fewer: without the copies of a shared beginning, which the first example owns
@@ -70,6 +73,12 @@ class Packing:
     shared: int  # tokens at the head of the row that every example begins with, learned ones included
     slots: dict[int | None, tuple[Slots, ...]]  # by sliding window; filled when a layer first asks
     prefix: Tensor | None = None  # (N, 2 L, K, D), learned keys and values before the row, of every layer
+    bidirectional: bool = False  # every token of an example sees all of it
+
+    @classmethod
+    def both_ways(cls, lengths: Sequence[int]) -> "Packing":
+        """For an encoder: whole examples side by side."""
+        return cls(tuple(lengths), None, 0, {}, bidirectional=True)
 
     @classmethod
     def of(
@@ -174,7 +183,8 @@ def _backward(slots: Slots, tensors: Sequence[Tensor], log_sum: Tensor, scale: f
     q = q * scale
     dq, dk, dv = torch.empty_like(q), torch.zeros_like(k, dtype=torch.float32), torch.zeros_like(v, dtype=torch.float32)
     for start in range(0, slots.size, BLOCK):
-        rows, keys = slice(start, start + BLOCK), slice(0, start + BLOCK)  # what stands behind is not looked at
+        # where what stands behind is not looked at, no product is made with it
+        rows, keys = slice(start, start + BLOCK), slice(0, start + BLOCK if slots.causal else slots.size)
         seen = None if slots.mask is None else slots.mask[:, :, rows, keys]
         asked = (x[:, :, rows] for x in (q, dout, delta, log_sum[..., None]))
         dq[:, :, rows], dk_part, dv_part = _backward_block((*asked, k[:, :, keys], v[:, :, keys]), seen)
@@ -217,7 +227,7 @@ def _group(packing: Packing, window: int | None, device: torch.device) -> tuple[
     for length in packing.lengths:
         tree = branches is not None and bool(branches[start : start + length].any())
         whole = packing.shared + length
-        masked = tree or (window is not None and whole > window)
+        masked = packing.bidirectional or tree or (window is not None and whole > window)
         by_size[-(-whole // STEP) * STEP, masked].append((start, length))
         start += length
     return tuple(
@@ -236,14 +246,24 @@ def _slots(
     total = len(examples) * size
     sources = torch.zeros(total, dtype=torch.long).index_copy_(0, places, tokens)
     empty, foreign = _others(places, total), _others(places[own], total)
-    mask = _mask(size, tokens, places, packing.branches, window).to(device) if masked else None
+    seen = _present(size, places) if packing.bidirectional else None
+    if masked and seen is None:
+        seen = _mask(size, tokens, places, packing.branches, window)
+    mask = None if seen is None else seen.to(device)
     moved = [x.to(device) for x in (tokens, places, tokens[own], places[own], sources, empty, foreign)]
-    return Slots(len(examples), size, mask, *moved)
+    return Slots(len(examples), size, mask, not packing.bidirectional, *moved)
 
 
 def _others(places: Tensor, total: int) -> Tensor:
     """-> the numbers below `total` that are not in `places`."""
     return torch.ones(total, dtype=torch.bool).index_fill_(0, places, False).nonzero()[:, 0]
+
+
+def _present(size: int, places: Tensor) -> Tensor:
+    """-> (n, 1, S, S), true for every key that is a token."""
+    n = -(-(int(places[-1]) + 1) // size)
+    present = torch.zeros(n * size, dtype=torch.bool).index_fill_(0, places, True)
+    return present.view(n, 1, 1, size).expand(n, 1, size, size).contiguous()
 
 
 def _mask(size: int, tokens: Tensor, places: Tensor, branches: Tensor | None, window: int | None) -> Tensor:

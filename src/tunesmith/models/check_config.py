@@ -5,7 +5,7 @@ CVE-2026-5241), and a wrong number in one can ask for all memory of the machine.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from transformers import CONFIG_MAPPING, PreTrainedConfig
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
 )
 
 from tunesmith.core.errors import UserError, near
@@ -32,8 +33,8 @@ _CODE = re.compile(r"auto_map|trust_remote_code|_?(attn|experts)_implementation.
 _LOUD = ("auto_map", "trust_remote_code", "_attn_implementation_internal")  # the others are left by every library
 
 
-def read_config(folder: Path, say: Callable[[str], None]) -> PreTrainedConfig:
-    """The configuration of the decoder-only language model in `folder`.
+def read_config(folder: Path, say: Callable[[str], None], *, head: bool = False) -> PreTrainedConfig:
+    """The configuration of the decoder-only language model in `folder`; with `head`, that of an encoder will do too.
 
     `UserError`: there is none, it is of something else, its sizes are absurd, or it needs code that is not in
     transformers. Keys that name code are dropped, with a line to `say`.
@@ -44,7 +45,7 @@ def read_config(folder: Path, say: Callable[[str], None]) -> PreTrainedConfig:
     raw = read_json(path)
     named = [key for key in _LOUD if key in raw]
     raw = _without_code(raw)
-    _refuse_other_kinds(path, raw, bool(named))
+    _refuse_other_kinds(path, raw, bool(named), head)
     _refuse_absurd(path, raw)
     if named:
         say(f"{path}: `{'`, `'.join(named)}` name code; it is not used, the model runs on transformers' own")
@@ -72,7 +73,7 @@ def _without_code(value: Any) -> Any:
     return [_without_code(v) for v in value] if isinstance(value, list) else value
 
 
-def _refuse_other_kinds(path: Path, raw: dict[str, Any], brings_code: bool) -> None:
+def _refuse_other_kinds(path: Path, raw: dict[str, Any], brings_code: bool, head: bool) -> None:
     kind, architectures = raw.get("model_type"), raw.get("architectures")
     if not isinstance(kind, str):
         raise UserError(f"{path}: `model_type` is missing; it names the family of the model, such as llama")
@@ -81,14 +82,37 @@ def _refuse_other_kinds(path: Path, raw: dict[str, Any], brings_code: bool) -> N
         raise UserError(f"{path}: `{kind}` is no family that transformers knows{own}{near(kind, CONFIG_MAPPING)}")
     if "vision_config" in raw or "audio_config" in raw:
         raise UserError(f"{path}: not a language model alone: `{kind}` reads pictures or sound too")
-    known = {name for names in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values() for name in _names(names)}
-    decoders = [a for a in architectures or [] if a in known]
-    encoder = kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES and raw.get("is_decoder") is not True
-    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or encoder or (architectures and not decoders):
+    if not (_can_be_scored(raw) if head else _writes(raw)):
         what = ", ".join(map(str, architectures or [kind]))
-        raise UserError(f"{path}: not a language model that writes text: {what} is no causal language model")
+        if not head and _can_be_scored(raw):
+            raise UserError(
+                f"{path}: not a language model that writes text: {what} is no causal language model; it can classify "
+                "or score texts (objective=classify, regress or reward)"
+            )
+        raise UserError(f"{path}: not a language model that {'reads' if head else 'writes'} text: {what}")
     if "quantization_config" in raw:
         raise UserError(f"{path}: the weights are quantised (`quantization_config`); take the unquantised model")
+
+
+def is_encoder(raw: Mapping[str, Any]) -> bool:
+    """Whether a configuration is of a network that looks both ways."""
+    return raw.get("model_type") in MODEL_FOR_MASKED_LM_MAPPING_NAMES and raw.get("is_decoder") is not True
+
+
+def _writes(raw: Mapping[str, Any]) -> bool:
+    known = {name for names in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values() for name in _names(names)}
+    architectures = raw.get("architectures")
+    if raw["model_type"] not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or is_encoder(raw):
+        return False
+    return not architectures or any(a in known for a in architectures)
+
+
+def _can_be_scored(raw: Mapping[str, Any]) -> bool:
+    """A decoder that writes, an encoder, or either of them with a head already."""
+    if raw["model_type"] not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES or raw.get("is_encoder_decoder"):
+        return False
+    done = any("ForSequenceClassification" in str(a) for a in raw.get("architectures") or [])
+    return _writes(raw) or is_encoder(raw) or done
 
 
 def _names(names: str | tuple[str, ...]) -> tuple[str, ...]:

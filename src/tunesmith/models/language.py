@@ -9,7 +9,7 @@ Shapes: T tokens of a packed row, L labelled ones, D width, B padded examples.
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from tunesmith.core.batch import IGNORED, Example, TokenBatch, pack
 from tunesmith.core.errors import UserError
 from tunesmith.core.virtual import virtual_of
 from tunesmith.models.attention import Packing
-from tunesmith.models.head import label_logprobs, label_scores
+from tunesmith.models.head import choice_logprobs, label_logprobs, label_scores, likeliest
 from tunesmith.models.packed import CannotPack, packed_hidden, packed_rows
 from tunesmith.models.padded import padded_logprobs, padded_scores
 from tunesmith.models.walk import serves, walk
@@ -28,36 +28,18 @@ Way = Literal["walk", "packed", "padded"]
 STEP = 64  # tokens
 
 
-class CausalLM(nn.Module):
-    """A transformers network as `core.protocols.LanguageModel`. `network` is the tree that methods change."""
+class Packed(nn.Module):
+    """A transformers network that reads packed rows. `network` is the tree that methods change."""
 
-    def __init__(self, network: Any, way: Way | None = None, *, recompute: bool = False) -> None:
+    def __init__(self, network: Any, way: Way, *, recompute: bool = False) -> None:
         """`recompute`: keep only what enters each layer for the backward pass. Raises UserError where that is wrong."""
         super().__init__()
         self.network = network
-        self.shape = logit_shape(network.config)
-        self.way: Way = way or choose_way(network)
+        self.way: Way = way
         self.recompute = recompute
         self.learning = False  # whether layers of the method draw dropout: what `train` was last told
         if recompute and self.way != "walk":
             recompute_layers(network, packed=self.way == "packed")
-
-    def forward(self, batch: TokenBatch) -> Tensor:
-        """-> (L,), the log-probability of every label that is not IGNORED, in their order, float32."""
-        if self.way == "padded":
-            self._refuse_growing_cache()
-            return padded_logprobs(self.network, batch)
-        labelled = (batch.labels != IGNORED).nonzero()[:, 0]
-        hidden = self.hidden(batch, labelled)
-        return label_logprobs(hidden, batch.labels[labelled], self.network.get_output_embeddings(), self.shape)
-
-    def scores(self, batch: TokenBatch) -> Tensor:
-        """-> (L, 2): the log-probability of every label, and 1 where no token is more likely. No gradient."""
-        if self.way == "padded":
-            return torch.stack(padded_scores(self.network, batch), 1)
-        labelled = (batch.labels != IGNORED).nonzero()[:, 0]
-        hidden = self.hidden(batch, labelled)
-        return label_scores(hidden, batch.labels[labelled], self.network.get_output_embeddings(), self.shape)
 
     def hidden(self, batch: TokenBatch, wanted: Tensor) -> Tensor:
         """-> (L, D), what the output head would read at the places `wanted` (L,) of the packed row."""
@@ -93,7 +75,7 @@ class CausalLM(nn.Module):
         weight = self.network.get_input_embeddings().weight
         return weight.device.type == "cpu" and weight.dtype == torch.bfloat16
 
-    def train(self, mode: bool = True) -> "CausalLM":
+    def train(self, mode: bool = True) -> Self:
         """Only the layers of a method train: the base runs as it was shipped for use, without dropout."""
         super().train(False)
         self.learning = mode
@@ -101,6 +83,42 @@ class CausalLM(nn.Module):
             if hasattr(module, "active") or (self.recompute and isinstance(module, GradientCheckpointingLayer)):
                 module.training = mode  # itself alone: what it wraps is the base
         return self
+
+
+class CausalLM(Packed):
+    """The face of a network that writes text: `core.protocols.LanguageModel`."""
+
+    def __init__(self, network: Any, way: Way | None = None, *, recompute: bool = False) -> None:
+        super().__init__(network, way or choose_way(network), recompute=recompute)
+        self.shape = logit_shape(network.config)
+
+    def forward(self, batch: TokenBatch) -> Tensor:
+        """-> (L,), the log-probability of every label that is not IGNORED, in their order, float32."""
+        if self.way == "padded":
+            self._refuse_growing_cache()
+            return padded_logprobs(self.network, batch)
+        labelled = (batch.labels != IGNORED).nonzero()[:, 0]
+        hidden = self.hidden(batch, labelled)
+        return label_logprobs(hidden, batch.labels[labelled], self.network.get_output_embeddings(), self.shape)
+
+    def scores(self, batch: TokenBatch) -> Tensor:
+        """-> (L, 2): the log-probability of every label, and 1 where no token is more likely. No gradient."""
+        if self.way == "padded":
+            return torch.stack(padded_scores(self.network, batch), 1)
+        labelled = (batch.labels != IGNORED).nonzero()[:, 0]
+        hidden = self.hidden(batch, labelled)
+        return label_scores(hidden, batch.labels[labelled], self.network.get_output_embeddings(), self.shape)
+
+    def among(self, batch: TokenBatch, choices: Tensor) -> Tensor:
+        """(L, K) tokens for each label -> (L, K), their log-probabilities. Not for padded rows."""
+        hidden = self.hidden(batch, (batch.labels != IGNORED).nonzero()[:, 0])
+        return choice_logprobs(hidden, choices, self.network.get_output_embeddings(), self.shape)
+
+    @torch.no_grad()
+    def likeliest(self, batch: TokenBatch, count: int, known: int) -> tuple[Tensor, Tensor]:
+        """-> (L, K), (L, K): the likeliest of the first `known` tokens at each label, and their log-probabilities."""
+        hidden = self.hidden(batch, (batch.labels != IGNORED).nonzero()[:, 0])
+        return likeliest(hidden, count, self.network.get_output_embeddings(), self.shape, known)
 
 
 def behind(batch: TokenBatch, count: int, *, own_places: bool) -> TokenBatch:
@@ -121,13 +139,13 @@ def behind(batch: TokenBatch, count: int, *, own_places: bool) -> TokenBatch:
     )
 
 
-def rounded(batch: TokenBatch) -> TokenBatch:
+def rounded(batch: TokenBatch, step: int = STEP) -> TokenBatch:
     """`batch` with a few idle tokens behind it, an example of their own that nobody sees or learns from.
 
     On a CPU each new number of rows costs oneDNN new kernels, some 0.1 s and 16 MB for a whole model; with lengths in
-    steps of `STEP` the same few are used again and again.
+    steps of `step` the same few are used again and again.
     """
-    spare = -len(batch.tokens) % STEP
+    spare = -len(batch.tokens) % step
     if not spare:
         return batch
     idle = torch.arange(spare, device=batch.tokens.device)

@@ -4,19 +4,30 @@ Everything that can be refused is refused before weights are allocated; nothing 
 """
 
 import json
+import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from tunesmith.core.errors import UserError
+from tunesmith.core.headed import Head
 from tunesmith.core.layers import Quantization
 from tunesmith.models.check_config import compare, read_config
-from tunesmith.models.check_weights import check_safetensors, read_json, refuse_if_not_finite, weight_files
+from tunesmith.models.check_weights import Shapes, check_safetensors, read_json, refuse_if_not_finite, weight_files
+from tunesmith.models.classes import keeps_head, own_labels, settle, with_head
 from tunesmith.models.fingerprint import file_sha256, fingerprint
 from tunesmith.models.gguf import RECORD, plain_folder, quiet
 from tunesmith.models.quantized import quantize as packed
@@ -54,10 +65,17 @@ class Base:
 
 
 def load_base(
-    place: Place, *, dtype: torch.dtype, cache: Path, say: Say = print, quantize: Quantization | None = None
+    place: Place,
+    *,
+    dtype: torch.dtype,
+    cache: Path,
+    say: Say = print,
+    quantize: Quantization | None = None,
+    head: Head | None = None,
 ) -> Base:
     """Load `place` in `dtype` (float32 or bfloat16) to main memory; tied weights stay tied.
 
+    `head`: with a last layer of scores in the place of the one that writes words; then encoders can be loaded too.
     `quantize` packs its linear layers then: here, so that they are the same on every device, and a GPU never holds them
     whole. `cache` keeps converted GGUF files and known fingerprints. `UserError`, with file and key, when something is
     missing, truncated, not a decoder-only language model, in need of its own code, or holds NaN.
@@ -65,9 +83,12 @@ def load_base(
     assert dtype in (torch.float32, torch.bfloat16), dtype
     is_gguf = place.path.is_file()
     folder = plain_folder(place.path, cache, say) if is_gguf else place.path
-    config = check_folder(folder, say)
+    config = check_folder(folder, say, head=head is not None)
     tokenizer = load_tokenizer(folder, config)
-    network = _load_network(folder, config, dtype)
+    if head is None:
+        network = _load_network(folder, config, dtype)
+    else:
+        network = _load_headed(folder, with_head(config, head, _padding(tokenizer)), dtype, head, say)
     if quantize is not None:
         say(str(packed(network, quantize)))
     licence, note = _told(folder)
@@ -85,18 +106,22 @@ def load_base(
     )
 
 
-def check_folder(folder: Path, say: Say = print) -> PreTrainedConfig:
-    """The configuration of the base in `folder`, after all checks that need no weights in memory (milliseconds)."""
+def check_folder(folder: Path, say: Say = print, *, head: bool = False) -> PreTrainedConfig:
+    """The configuration of the base in `folder`, after all checks that need no weights in memory (milliseconds).
+
+    `head`: it will end in scores, so that an encoder is welcome.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; a base is a folder with config.json, safetensors and a tokenizer")
     if (folder / "config.json").is_file() and (folder / "adapter_config.json").is_file():
         raise UserError(f"{folder}: holds an adapter beside the model (adapter_config.json); move it out of the folder")
-    config = read_config(folder, say)
-    shapes = {}
-    for path in weight_files(folder):
-        shapes.update(check_safetensors(path))
-    compare(folder, config, shapes)
+    config = read_config(folder, say, head=head)
+    compare(folder, config, _shapes(folder))
     return config
+
+
+def _shapes(folder: Path) -> Shapes:
+    return {name: shape for path in weight_files(folder) for name, shape in check_safetensors(path).items()}
 
 
 def load_tokenizer(folder: Path, config: PreTrainedConfig) -> PreTrainedTokenizerBase:
@@ -124,14 +149,7 @@ def load_tokenizer(folder: Path, config: PreTrainedConfig) -> PreTrainedTokenize
 
 
 def _load_network(folder: Path, config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
-    try:
-        network, found = _from_pretrained(folder, config, dtype, "sdpa")
-    except ValueError as error:
-        if "attn_implementation" not in str(error) and "scaled_dot_product_attention" not in str(error):
-            raise UserError(f"{folder}: transformers cannot load the model: {_line(error)}") from error
-        network, found = _from_pretrained(folder, config, dtype, "eager")
-    except (RuntimeError, OSError, KeyError) as error:
-        raise UserError(f"{folder}: transformers cannot load the model: {_line(error)}") from error
+    network, found = _read(AutoModelForCausalLM, folder, config, dtype)
     # transformers would fill what is missing with random numbers.
     if missing := sorted(found["missing_keys"]):
         raise UserError(
@@ -141,11 +159,36 @@ def _load_network(folder: Path, config: PreTrainedConfig, dtype: torch.dtype) ->
     return network.eval()
 
 
-def _from_pretrained(
-    folder: Path, config: PreTrainedConfig, dtype: torch.dtype, attention: Literal["sdpa", "eager"]
+def _load_headed(folder: Path, config: PreTrainedConfig, dtype: torch.dtype, head: Head, say: Say) -> PreTrainedModel:
+    own = own_labels(folder) if keeps_head(_shapes(folder), len(head.labels), say) else None
+    network, found = _read(AutoModelForSequenceClassification, folder, config, dtype)
+    settle(network, found, head, say, own)
+    refuse_if_not_finite(network, folder)
+    return network.eval()
+
+
+def _padding(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    return tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+
+
+def _read(
+    kind: Any, folder: Path, config: PreTrainedConfig, dtype: torch.dtype
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
-    with quiet():
-        return AutoModelForCausalLM.from_pretrained(
+    try:
+        return _from_pretrained(kind, folder, config, dtype, "sdpa")
+    except ValueError as error:
+        if "attn_implementation" not in str(error) and "scaled_dot_product_attention" not in str(error):
+            raise UserError(f"{folder}: transformers cannot load the model: {_line(error)}") from error
+        return _from_pretrained(kind, folder, config, dtype, "eager")
+    except (RuntimeError, OSError, KeyError) as error:
+        raise UserError(f"{folder}: transformers cannot load the model: {_line(error)}") from error
+
+
+def _from_pretrained(
+    kind: Any, folder: Path, config: PreTrainedConfig, dtype: torch.dtype, attention: Literal["sdpa", "eager"]
+) -> tuple[PreTrainedModel, dict[str, Any]]:
+    with quiet(), _without_report():
+        return kind.from_pretrained(
             folder,
             config=config,
             dtype=dtype,
@@ -154,7 +197,20 @@ def _from_pretrained(
             local_files_only=True,
             trust_remote_code=False,
             output_loading_info=True,
+            ignore_mismatched_sizes=kind is AutoModelForSequenceClassification,  # a head of another size is replaced
         )
+
+
+@contextmanager
+def _without_report() -> Iterator[None]:
+    """transformers tells of missing weights in its own words; we look at them ourselves."""
+    logger = logging.getLogger("transformers.modeling_utils")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _line(error: Exception) -> str:

@@ -29,6 +29,8 @@ def packed_attention(
         raise CannotPack(f"{type(module).__name__} does not hand keywords down to its attention")
     if attention_mask is not None or any(asked.get(k) is not None for k in ("softcap", "s_aux", "position_bias")):
         raise CannotPack(f"{type(module).__name__} wants a special attention")
+    if packing.bidirectional and asked.get("sliding_window") is not None:
+        raise CannotPack(f"{type(module).__name__} looks both ways through a window")
     if asked.get("dropout"):
         raise CannotPack(f"{type(module).__name__} wants dropout inside attention")
     scaling = asked.get("scaling")

@@ -1,6 +1,6 @@
 """The plain way through any network: one example a row, padded on the right, full logits. Slow, and the yardstick.
 
-Shapes: B rows of S tokens, L labelled ones, V vocabulary.
+Shapes: B rows of S tokens, L labelled ones, V vocabulary; A places that are asked for, R texts, C scores.
 """
 
 from typing import Any
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tunesmith.core.batch import IGNORED, TokenBatch
+from tunesmith.core.headed import head_modules
 
 
 def padded_logprobs(network: Any, batch: TokenBatch) -> Tensor:
@@ -35,21 +36,61 @@ def padded_scores(network: Any, batch: TokenBatch) -> tuple[Tensor, Tensor]:
 
 def _unfold(batch: TokenBatch) -> list[tuple[Tensor, Tensor]]:
     """-> (tokens, labels) of each example; a tree becomes one row a branch, its trunk trained in the first only."""
-    rows, start = [], batch.shared
-    places = torch.arange(len(batch.tokens), device=batch.tokens.device)
+    rows = []
+    for places, copied in unfolded(batch):
+        labels = batch.labels[places]
+        labels[:copied] = IGNORED
+        rows.append((batch.tokens[places], labels))
+    return rows
+
+
+def unfolded(batch: TokenBatch) -> list[tuple[Tensor, int]]:
+    """-> (S,), the places in the packed row of the tokens of each example, a tree being one example a branch.
+
+    And how many at its beginning are copies of what an earlier branch of the same tree begins with.
+    """
+    rows: list[tuple[Tensor, int]] = []
+    start, places = batch.shared, torch.arange(len(batch.tokens), device=batch.tokens.device)
     for length in batch.lengths:
         part = torch.cat([places[: batch.shared], places[start : start + length]])
-        tokens, labels = batch.tokens[part], batch.labels[part]
-        branches = batch.branches[part] if batch.branches is not None else torch.zeros_like(tokens)
-        trunk = branches == 0
-        for branch in branches[~trunk].unique_consecutive().tolist() or [0]:
-            own = branches == branch
-            first = branch == int(branches[~trunk][0]) if branch else True
-            heads = labels[trunk] if first else torch.full_like(labels[trunk], IGNORED)
-            rows.append(
-                (torch.cat([tokens[trunk], tokens[own]]), torch.cat([heads, labels[own]]))
-                if branch
-                else (tokens, labels)
-            )
+        branches = batch.branches[part] if batch.branches is not None else torch.zeros_like(part)
+        trunk = part[branches == 0]
+        numbers = branches[branches != 0].unique_consecutive().tolist()
+        for branch in numbers:
+            copied = 0 if branch == numbers[0] else len(trunk)
+            rows.append((torch.cat([trunk, part[branches == branch]]), copied))
+        if not numbers:
+            rows.append((part, 0))
         start += length
     return rows
+
+
+def padded_heads(network: Any, batch: TokenBatch, places: Tensor, *, encoder: bool) -> Tensor:
+    """(A,) -> (A, C), float32: what the head says at places of the packed row, or of the texts that they lie in."""
+    texts = [rows for rows, _ in unfolded(batch)]
+    longest = max(map(len, texts))
+    shape = (len(texts), longest)
+    tokens, present = batch.tokens.new_zeros(shape), batch.tokens.new_zeros(shape)
+    row, column = torch.zeros_like(batch.tokens), torch.zeros_like(batch.tokens)  # (T,), where each token went
+    for i in reversed(range(len(texts))):  # of copies the first counts
+        length = torch.arange(len(texts[i]), device=tokens.device)
+        tokens[i, : len(length)], present[i, : len(length)] = batch.tokens[texts[i]], 1
+        row[texts[i]], column[texts[i]] = i, length
+    if encoder:
+        logits = network(input_ids=tokens, attention_mask=present).logits  # (R, C)
+        return logits.float()[row[places]]
+    everywhere = _of_all_tokens(network, tokens, present)  # (R, S, C)
+    behind = everywhere.shape[1] - longest  # virtual tokens stand before the text
+    return everywhere.float()[row[places], column[places] + behind]
+
+
+def _of_all_tokens(network: Any, tokens: Tensor, present: Tensor) -> Tensor:
+    """-> (R, S, C), what the head of a decoder made of every token before transformers chose one of them."""
+    kept: list[Tensor] = []
+    head = network.get_submodule(head_modules(network)[0])
+    hook = head.register_forward_hook(lambda _module, _inputs, result: kept.append(result))
+    try:
+        network(input_ids=tokens, attention_mask=present, use_cache=False)
+    finally:
+        hook.remove()
+    return kept[0]

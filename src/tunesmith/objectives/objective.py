@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from tunesmith.core.config import Config
-from tunesmith.core.protocols import Eats
+from tunesmith.core.protocols import Eats, Ending
 
 
 class ObjectiveConfig(Config):
@@ -13,5 +13,7 @@ class ObjectiveConfig(Config):
     """The kind of examples it is fed with."""
     refers: ClassVar[bool] = False
     """Whether it looks at what the frozen base says of the answers."""
+    ending: ClassVar[Ending] = "words"
+    """What the network must end in."""
     rate: ClassVar[float] = 1.0
     """Times the method's own learning rate, where the recipe names none."""

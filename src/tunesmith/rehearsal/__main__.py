@@ -22,7 +22,8 @@ from tunesmith.core.errors import RunFailed, UserError
 from tunesmith.core.files import make_folder
 from tunesmith.core.freed import give_back
 from tunesmith.core.order import steps_per_epoch
-from tunesmith.models.language import CausalLM
+from tunesmith.ends import face
+from tunesmith.models.language import Packed
 from tunesmith.models.load import Place
 from tunesmith.opening import Opened, open_base, open_source
 from tunesmith.proof import Proof
@@ -84,13 +85,13 @@ def rehearse(recipe: Recipe, scratch: Path, clock: Clock) -> Measured:
         clock.say(f"{key} = {choice['value']}: {choice['reason']}")
     fresh = most_held(torch.device("cpu"))
     with clock.stage("attach"):
-        model = CausalLM(opened.base.network, recompute=opened.recipe.train.recompute)
+        model = face(opened.base.network, recompute=opened.recipe.train.recompute)
         attach(opened, model)
         Proof.begin(opened.base.network, opened.base.folder, probe(opened))
     return _played(opened, model, scratch, clock).model_copy(update={"fresh": fresh, "free": free})
 
 
-def _played(opened: Opened, model: CausalLM, scratch: Path, clock: Clock) -> Measured:
+def _played(opened: Opened, model: Packed, scratch: Path, clock: Clock) -> Measured:
     config, prepared = opened.recipe.train, opened.prepared
     steps = config.steps(steps_per_epoch(len(prepared.train), config.batch_size))
     run = outline(prepared.train, config, steps, opened.tokens_per_pass)
@@ -149,7 +150,7 @@ def _probing(opened: Opened, step: float, validation: float) -> dict[str, float]
     return {"probe": size.all_steps * step + (len(size.rates) + 1) * validation * min(1.0, ROWS / rows)}
 
 
-def _save_checkpoint(opened: Opened, optimizer: TimedOptimizer, model: CausalLM, scratch: Path) -> int:
+def _save_checkpoint(opened: Opened, optimizer: TimedOptimizer, model: Packed, scratch: Path) -> int:
     """-> bytes of one checkpoint."""
     checkpoints = Checkpoints(scratch / "checkpoints", {}, keep=opened.recipe.train.keep_checkpoints)
     make_folder(checkpoints.folder)

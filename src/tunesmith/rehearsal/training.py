@@ -11,7 +11,7 @@ from torch import nn
 from tunesmith.core.answers import Answers
 from tunesmith.core.batch import Batch
 from tunesmith.evaluate.score import grouped, score_answers
-from tunesmith.models.language import STEP, CausalLM
+from tunesmith.models.language import STEP, Packed
 from tunesmith.opening import Opened, own_rate
 from tunesmith.rehearsal.excerpt import Outline, differing, evenly
 from tunesmith.stages import feed_of
@@ -55,7 +55,7 @@ class Rehearsed:
     limit: int | None  # tokens a pass, when a longer one did not fit the memory
 
 
-def train_a_little(opened: Opened, model: CausalLM, optimizer: TimedOptimizer, run: Outline) -> Rehearsed:
+def train_a_little(opened: Opened, model: Packed, optimizer: TimedOptimizer, run: Outline) -> Rehearsed:
     """The shortest row first: the moments of AdamW must be there when the largest come. Then typical steps."""
     config = opened.recipe.train
     stepper = Stepper(model, opened.recipe.objective, optimizer, World(opened.device), clip=config.clip)
@@ -93,7 +93,7 @@ def train_a_little(opened: Opened, model: CausalLM, optimizer: TimedOptimizer, r
     return Rehearsed(seconds, stepper.limit)
 
 
-def rehearsal_feed(opened: Opened, model: CausalLM) -> Feed:
+def rehearsal_feed(opened: Opened, model: Packed) -> Feed:
     """What a run is fed with, but for the base's numbers, which take their own time and change no size."""
 
     def refer(trees: Sequence[Answers]) -> Reference:
@@ -102,7 +102,7 @@ def rehearsal_feed(opened: Opened, model: CausalLM) -> Feed:
     return feed_of(opened, model, refer)
 
 
-def refer_a_little(opened: Opened, model: CausalLM) -> float:
+def refer_a_little(opened: Opened, model: Packed) -> float:
     """-> seconds in which the base reads all answers, before the first step; 0 where nobody asks it."""
     if not opened.recipe.objective.refers:
         return 0.0
@@ -120,7 +120,7 @@ def size(batch: Batch) -> int:
     return batch.size
 
 
-def validate_a_little(opened: Opened, model: CausalLM) -> float:
+def validate_a_little(opened: Opened, model: Packed) -> float:
     """-> seconds of one validation."""
     rows = opened.prepared.validation
     if not rows:

@@ -120,6 +120,7 @@ def cost(files: RunFiles) -> Html:
     if (train := result.train) is not None:
         rows += [
             ("Time of the steps", duration(train.seconds)),
+            *_writing(train.rollout_seconds),
             ("Steps", f"{count(train.steps)}, with {count(train.examples)} examples"),
             ("Tokens", f"{count(train.tokens)}, of them {count(train.trained_tokens)} trained"),
             ("Speed", f"{count(train.tokens_per_second)} tokens per second; padding is not counted"),
@@ -141,6 +142,10 @@ def cost(files: RunFiles) -> Html:
 
 
 _SPENT = {"evaluation_seconds": "Time of validations", "saving_seconds": "Time of checkpoints"}
+
+
+def _writing(seconds: float | None) -> list[tuple[object, object]]:
+    return [] if seconds is None else [("Of it, answers written and judged", duration(seconds))]
 
 
 def _spent(files: RunFiles, key: str) -> float:
@@ -179,27 +184,32 @@ def use(files: RunFiles, folder: Path) -> Html:
     if files.result is None or files.result.artifact is None:
         return paragraph("There is nothing to use yet.", class_="absent")
     place = shlex.quote(str(folder))
+    scores = files.result.scores
     commands = (
         f"tunesmith chat {place}          # /base, /tuned and /both switch the tuning off and on\n"
         f"tunesmith generate {place} --prompt '...'"
     )
+    if scores:
+        asked = "rows.jsonl       # of prompt and completion" if files.result.objective == "reward" else "rows.csv"
+        commands = f"tunesmith predict {place} --input {asked}"
     if files.result.artifact.mergeable and files.result.method != "full":
         commands += f"\ntunesmith merge {place}         # a plain model that needs no adapter"
-    python = f"import tunesmith\n\nmodel = tunesmith.load({str(folder)!r})"
+    load = "scorer = tunesmith.load_scorer" if scores else "model = tunesmith.load"
+    python = f"import tunesmith\n\n{load}({str(folder)!r})"
     parts: list[object] = [listing(commands), paragraph("From Python:"), listing(python)]
     if files.result.method not in NOT_OF_PEFT:
         at = str(folder / Path(files.result.artifact.path).parent)
         parts += [
             paragraph("With PEFT, without tunesmith:"),
-            listing(_PEFT.format(adapter=repr(at))),
+            listing(_PEFT.format(adapter=repr(at), kind="SequenceClassification" if scores else "CausalLM")),
         ]
     return joined(parts)
 
 
 _PEFT = """from peft import PeftModel
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelFor{kind}
 
-base = AutoModelForCausalLM.from_pretrained("...")  # the base this adapter was trained on
+base = AutoModelFor{kind}.from_pretrained("...")  # the base this adapter was trained on
 model = PeftModel.from_pretrained(base, {adapter})"""
 
 

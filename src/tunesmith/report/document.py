@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 from tunesmith.core.files import write_json
 
 NAME = "result.json"
+SCORING = ("classify", "regress", "reward")  # objectives whose runs make something that scores and cannot write
 
 
 class Part(BaseModel):
@@ -35,9 +36,16 @@ class Training(Part):
     """Those that the model had to learn to produce."""
     seconds: float
     """Time of the steps alone."""
+    rollout_seconds: float | None = None
+    """The part of it in which answers were written and judged; absent where none are."""
     tokens_per_second: float
     peak_memory_bytes: int
     """The most memory the process held: on the GPU when there is one, else resident."""
+
+    @model_serializer(mode="wrap")
+    def _only_where_answers_are_written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        return {key: value for key, value in written.items() if value is not None}
 
 
 class Interval(Part):
@@ -116,6 +124,10 @@ class RunResult(Part):
     environment: dict[str, Any] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
     """What was said on the way: rows left out, what was chosen instead of what was asked."""
+
+    @property
+    def scores(self) -> bool:
+        return self.objective in SCORING
 
     def write(self, folder: Path) -> Path:
         path = folder / NAME

@@ -75,6 +75,10 @@ def before_after(files: RunFiles) -> Html:
                 f"Always saying the most frequent label would be right in {share(most)} of the rows.", class_="note"
             )
         )
+    always = files.evaluation.get("mean_baseline")
+    if (error := number(always, "mae")) is not None:
+        said = f"Always saying the mean of these rows would be off by {metric('mae').value(error)} on average."
+        parts.append(paragraph(said, class_="note"))
     return joined(parts)
 
 

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tunesmith.core.files import write_text
-from tunesmith.report import account, course, evidence
+from tunesmith.report import account, course, evidence, rewards
 from tunesmith.report.answer import answer, headline, values, verdict
 from tunesmith.report.folder import RunFiles
 from tunesmith.report.markup import Html, element, joined
 from tunesmith.report.numbers import duration, metric, share, size
+from tunesmith.report.reliability import reliability
 from tunesmith.report.style import STYLE
 
 NAME = "report.html"
@@ -21,7 +22,8 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 def write_report(folder: Path) -> Path:
     """Write `report.html` from the files of a run. What is missing or damaged is said in its place.
 
-    Reads result.json, recipe.yaml, data.json, evaluation.json, examples.json, metrics.jsonl and timing.jsonl.
+    Reads result.json, recipe.yaml, data.json, evaluation.json, examples.json, samples.jsonl, metrics.jsonl and
+    timing.jsonl.
     """
     path = folder / NAME
     write_text(path, page(RunFiles.read(folder), folder))
@@ -57,7 +59,7 @@ def _title(files: RunFiles) -> str:
     return f"{Path(files.result.base).name or files.result.base}, tuned with {_METHODS.get(method, method)}{by}"
 
 
-_OBJECTIVES = {"simpo": "SimPO"}
+_OBJECTIVES = {"simpo": "SimPO", "classify": "its labels", "regress": "its numbers", "reward": "pairs, as a reward"}
 
 
 _METHODS = {
@@ -132,15 +134,18 @@ def _sections(files: RunFiles, folder: Path) -> list[Html]:
     parts = {
         "Before and after": evidence.before_after(files),
         "Confusion tables": evidence.confusions(files),
+        "Sureness": reliability(files),
         "Loss": evidence.curves(files),
         "What the objective saw": course.measures(files),
         "Answers side by side": evidence.answers(files),
+        "Answers over time": rewards.samples(files),
         "Forgetting": evidence.forgetting(files),
         "Proof": account.proof(files),
         "How to use it": account.use(files, folder),
         "What it cost": account.cost(files),
         "What was asked": account.asked(files),
         "The data": account.data(files),
+        "What judged the answers": rewards.judges(files),
         "What was said on the way": account.notes(files),
         "Environment": account.environment(files),
     }

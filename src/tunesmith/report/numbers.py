@@ -92,6 +92,13 @@ METRICS = {
         "Better answer preferred", "share of pairs whose better answer is the likelier one", True, True, 1
     ),
     "preference_margin": Metric("Preference margin", "by how many nats the better answer is the likelier one", True),
+    "reward": Metric("Reward", "what the likeliest answer to a held-out prompt is worth, on average", True),
+    "brier": Metric("Brier score", "squared distance of the probabilities from the truth, 0 to 2"),
+    "ece": Metric("Calibration error", "how far sureness is from the share that is right, 15 bins", False, False, 1),
+    "mae": Metric("Mean error", "how far off on average, in the unit of the rows"),
+    "rmse": Metric("Root mean square error", "as the mean error, large ones weigh more"),
+    "r2": Metric("R²", "share of the variance that is explained; 0 is what always saying the mean gives", True),
+    "spearman": Metric("Rank correlation", "whether larger numbers are found larger (Spearman)", True),
     "exact_match": Metric("Exact match", "share of answers equal to the reference but for white space", True, True, 1),
     "rouge_l": Metric("ROUGE-L", "longest common run of words in order, 0 to 1", True, False, 1),
     "chrf": Metric("chrF", "shared character sequences, 0 to 100", True, False, 100, 1),

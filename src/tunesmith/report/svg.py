@@ -33,7 +33,9 @@ def loss_chart(
         parts += [_dot("held-dot", plane, point) for point in validation]
     if best is not None:
         parts.append(_best(plane, best, [*smooth(train), *validation]))
-    return _svg("loss", "Loss while training", _described(train, validation, best), "".join(parts), (_WIDTH, _HEIGHT))
+    return drawing(
+        "loss", "Loss while training", _described(train, validation, best), "".join(parts), (_WIDTH, _HEIGHT)
+    )
 
 
 def measure_chart(name: str, train: Points, validation: Points) -> str:
@@ -47,7 +49,7 @@ def measure_chart(name: str, train: Points, validation: Points) -> str:
     if validation:
         parts.append(_path("held", plane, validation))
         parts += [_dot("held-dot", plane, point) for point in validation]
-    return _svg("measure", name, "", "".join(parts), size)
+    return drawing("measure", name, "", "".join(parts), size)
 
 
 def smooth(points: Points) -> list[tuple[float, float]]:
@@ -83,7 +85,7 @@ def interval_chart(before: float, after: float, may: tuple[float, float], ends: 
         f'<circle class="was" cx="{x(before):.1f}" cy="{middle}" r="4.5"/>'
         f'<circle class="is" cx="{x(after):.1f}" cy="{middle}" r="5"/>'
     )
-    return _svg("interval", words, "", parts, (width, height))
+    return drawing("interval", words, "", parts, (width, height))
 
 
 class _Plane:
@@ -193,7 +195,8 @@ def _described(train: Points, validation: Points, best: tuple[float, float] | No
     return " ".join(said)
 
 
-def _svg(kind: str, title: str, description: str, inner: str, size: tuple[float, float]) -> str:
+def drawing(kind: str, title: str, description: str, inner: str, size: tuple[float, float]) -> str:
+    """-> the whole picture; `kind` is a class of the style sheet."""
     more = f"<desc>{escape(description)}</desc>" if description else ""
     return (
         f'<svg class="{kind}" viewBox="0 0 {size[0]:g} {size[1]:g}" role="img" aria-label="{escape(title)}" '

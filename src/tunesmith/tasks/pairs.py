@@ -8,7 +8,7 @@ import torch
 from tunesmith.core.answers import Answers
 from tunesmith.evaluate.before_after import Outcome
 from tunesmith.evaluate.score import score_answers
-from tunesmith.models.language import CausalLM
+from tunesmith.models.language import Packed
 from tunesmith.streams.answers import no_reference, pair_feed
 from tunesmith.streams.stream import Feed
 from tunesmith.tasks.task import Refer, Scorer, Task
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tunesmith.opening import Opened
 
 
-def _feed(opened: "Opened", model: CausalLM, refer: Refer) -> Feed:
+def _feed(opened: "Opened", model: Packed, refer: Refer) -> Feed:
     trees: list[Answers] = [*opened.shown, *opened.prepared.validation]  # type: ignore[list-item]
     reference = refer(trees) if opened.recipe.objective.refers else no_reference
     return pair_feed(reference, opened.tokens_per_pass)

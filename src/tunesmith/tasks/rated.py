@@ -8,7 +8,7 @@ import torch
 from tunesmith.core.answers import Answers
 from tunesmith.evaluate.before_after import Outcome
 from tunesmith.evaluate.score import score_answers
-from tunesmith.models.language import CausalLM
+from tunesmith.models.language import Packed
 from tunesmith.streams.answers import Scores, rated_feed, strangers
 from tunesmith.streams.stream import Feed
 from tunesmith.tasks.pairs import sizes
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tunesmith.opening import Opened
 
 
-def _feed(opened: "Opened", model: CausalLM, refer: Refer) -> Feed:
+def _feed(opened: "Opened", model: Packed, refer: Refer) -> Feed:
     parts: list[list[Answers]] = [opened.shown, opened.prepared.validation]  # type: ignore[list-item]
     foreign: dict[int, Answers] = {}
     for part in parts:

@@ -15,14 +15,14 @@ from tunesmith.core.batch import TokenBatch
 from tunesmith.core.files import make_folder
 from tunesmith.core.freed import give_back
 from tunesmith.evaluate.score import score_answers
-from tunesmith.models.language import CausalLM
+from tunesmith.models.language import Packed
 from tunesmith.opening import Opened, base_of
 from tunesmith.show import Show
 from tunesmith.streams.answers import Reference, Scores
 from tunesmith.tasks.task import Refer
 
 
-def referring(opened: Opened, model: CausalLM, show: Show, cache: Path | None = None) -> Refer:
+def referring(opened: Opened, model: Packed, show: Show, cache: Path | None = None) -> Refer:
     """-> a function that scores trees by the base: `model` with its method off, or the base's files read again."""
 
     def refer(trees: Sequence[Answers]) -> Reference:
@@ -37,7 +37,7 @@ def referring(opened: Opened, model: CausalLM, show: Show, cache: Path | None = 
     return refer
 
 
-def _scored(opened: Opened, model: CausalLM, show: Show, trees: Sequence[Answers]) -> list[Scores]:
+def _scored(opened: Opened, model: Packed, show: Show, trees: Sequence[Answers]) -> list[Scores]:
     total = sum(map(len, trees))
     with base_of(opened, model) as base, show.watch("reading the answers with the base", total) as seen:
 
@@ -51,7 +51,7 @@ def _scored(opened: Opened, model: CausalLM, show: Show, trees: Sequence[Answers
     return scores
 
 
-def _name(opened: Opened, model: CausalLM, trees: Sequence[Answers]) -> str:
+def _name(opened: Opened, model: Packed, trees: Sequence[Answers]) -> str:
     """-> a hash of the base, of how it computes, and of every token of every answer."""
     packed = opened.recipe.base_quantize
     digest = hashlib.sha256(f"{opened.base.fingerprint} {opened.probe.precision} {packed} {model.way}".encode())

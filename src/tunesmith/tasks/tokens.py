@@ -7,18 +7,22 @@ import torch
 
 from tunesmith.evaluate.before_after import Outcome
 from tunesmith.evaluate.score import classify, score_examples
-from tunesmith.models.language import CausalLM
+from tunesmith.models.language import Packed
 from tunesmith.streams.stream import Feed
 from tunesmith.streams.tokens import token_feed
 from tunesmith.tasks.task import Refer, Scorer, Task
+from tunesmith.tasks.teaching import taught_feed
 
 if TYPE_CHECKING:
     from tunesmith.evidence import Questions
     from tunesmith.opening import Opened
 
 
-def _feed(opened: "Opened", model: CausalLM, refer: Refer) -> Feed:
-    return token_feed(opened.tokens_per_pass, share=not getattr(opened.recipe.method, "dropout", 0))
+def _feed(opened: "Opened", model: Packed, refer: Refer) -> Feed:
+    share = not getattr(opened.recipe.method, "dropout", 0)
+    if opened.recipe.objective.kind == "distill":
+        return taught_feed(opened, share=share)
+    return token_feed(opened.tokens_per_pass, share=share)
 
 
 def _sizes(questions: "Questions") -> list[int]:
