@@ -196,9 +196,7 @@ def use(files: RunFiles, folder: Path) -> Html:
         at = str(folder / Path(files.result.artifact.path).parent)
         parts += [
             paragraph("With PEFT, without tunesmith:"),
-            listing(
-                (_PEFT.replace("CausalLM", "SequenceClassification") if scores else _PEFT).format(adapter=repr(at))
-            ),
+            listing(_PEFT.format(adapter=repr(at), kind="SequenceClassification" if scores else "CausalLM")),
         ]
     return joined(parts)
 
