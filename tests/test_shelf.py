@@ -147,15 +147,19 @@ def test_embeddings_and_heads_are_mixed_too(tmp_path: Path) -> None:
             assert torch.equal(mixed[row_of(given, row)], said(shelf.network, given)[row_of(given, row)])
 
 
+def answered(network: nn.Module, prompts: list[list[int]], tokens: int) -> list[list[int]]:
+    return [answer.tokens for answer in generate(network, prompts, set(), Sampling(tokens))]
+
+
 def test_answers_side_by_side_are_those_of_each_adapter(tmp_path: Path) -> None:
     shelf, (a, b), _ = shelf_of("llama", tmp_path, LoRA(rank=3), LoRA(rank=3))
     prompts = [[5, 6, 7], [8, 9], [5, 6, 7, 10], [5, 6, 7]]
     wanted: list[Any] = [a, None, b, b]
     with shelf.rows(wanted):
-        mixed = generate(shelf.network, prompts, set(), Sampling(12))
+        mixed = answered(shelf.network, prompts, 12)
     for row, one in enumerate(wanted):
         with shelf.only(*filter(None, [one])):
-            assert generate(shelf.network, [prompts[row]], set(), Sampling(12)) == [mixed[row]]
+            assert answered(shelf.network, [prompts[row]], 12) == [mixed[row]]
     assert len({tuple(answer) for answer in mixed}) == 4
 
 
@@ -175,12 +179,12 @@ def test_virtual_tokens_switch_stack_and_mix_with_what_has_none(family: str, kin
     given = batch(len(wanted))
     with shelf.rows(wanted):
         mixed = said(shelf.network, given)
-        answers = generate(shelf.network, [[5, 6, 7, 8][:n] for n in (4, 2, 3, 4, 1)], set(), Sampling(6))
+        answers = answered(shelf.network, [[5, 6, 7, 8][:n] for n in (4, 2, 3, 4, 1)], 6)
     for row, one in enumerate(wanted):
         with shelf.only(*([] if one is None else one if isinstance(one, list) else [one])):
             part = row_of(given, row)
             assert far(mixed[part], said(shelf.network, given)[part]) < 1e-5
-            assert generate(shelf.network, [[5, 6, 7, 8][: (4, 2, 3, 4, 1)[row]]], set(), Sampling(6)) == [answers[row]]
+            assert answered(shelf.network, [[5, 6, 7, 8][: (4, 2, 3, 4, 1)[row]]], 6) == [answers[row]]
     for known, own in zip((c, a), (alone[2], alone[0]), strict=True):
         shelf.use(known)
         assert torch.equal(logits(shelf.network), own)

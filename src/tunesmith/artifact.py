@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunesmith.core.files import sha256
+from safetensors.torch import save as as_bytes
+from torch import nn
+
+from tunesmith.core.files import sha256, write_bytes
 from tunesmith.export.adapter import WEIGHTS, write_adapter
 from tunesmith.export.plain import write_model
+from tunesmith.models.valued import ValuedLM
 from tunesmith.opening import Opened
 from tunesmith.report.document import Artifact
 
@@ -18,8 +22,13 @@ class Saved:
     described: Artifact
 
 
-def save(folder: Path, opened: Opened) -> Saved:
-    """Write the artifact of a finished training below the run `folder`; one that is there already is replaced."""
+def save(folder: Path, opened: Opened, model: nn.Module | None = None) -> Saved:
+    """Write the artifact of a finished training below the run `folder`; one that is there already is replaced.
+
+    `model`: what trained; a value head of it is no part of the adapter, and is written beside.
+    """
+    if isinstance(model, ValuedLM):
+        write_bytes(folder / "value_head.safetensors", as_bytes(model.value_head.state_dict()))
     recipe, base = opened.recipe, opened.base
     if recipe.method.kind == "full":
         place = write_model(folder / "model", base.network, base.tokenizer, dtype=opened.probe.dtype, replace=True)

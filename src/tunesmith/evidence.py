@@ -14,7 +14,7 @@ from tunesmith.core.batch import Example, TokenBatch
 from tunesmith.core.freed import give_back
 from tunesmith.data.encode import Item
 from tunesmith.data.prepare import Prepared
-from tunesmith.evaluate.before_after import Evaluation, compare, compare_general
+from tunesmith.evaluate.before_after import Evaluation, Outcome, compare, compare_general
 from tunesmith.evaluate.config import Evaluate
 from tunesmith.evaluate.items import Measured
 from tunesmith.evaluate.score import score_tokens
@@ -24,7 +24,6 @@ from tunesmith.tasks import TASKS
 from tunesmith.tasks.task import Scorer
 
 GENERAL = "state-of-the-union"
-ANSWERS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +35,20 @@ class Questions:
     examples: Sequence[Example]
     general: Sequence[Example]
     config: Evaluate
+    judge: Callable[[Packed, Sequence[Example]], list[Outcome]] | None = None
+    """What a model does on examples, where it is measured by what it writes."""
 
     @classmethod
-    def of(cls, prepared: Prepared, tokenizer: Any, config: Evaluate) -> "Questions":
+    def of(
+        cls,
+        prepared: Prepared,
+        tokenizer: Any,
+        config: Evaluate,
+        judge: Callable[[Packed, Sequence[Example]], list[Outcome]] | None = None,
+    ) -> "Questions":
         """The test part, cut to `config.items`, and the general text."""
         general = _general(tokenizer) if config.general else []
-        return cls(prepared, prepared.test_items[: config.items], prepared.test[: config.items], general, config)
+        return cls(prepared, prepared.test_items[: config.items], prepared.test[: config.items], general, config, judge)
 
     @property
     def tokens(self) -> int:
@@ -124,7 +131,10 @@ def measured(model: Packed, tokenizer: Any, questions: Questions, tokens_per_pas
     answers = write_answers(model.network, tokenizer, questions)
     scored = questions.config.score_answers
     task, places = TASKS[questions.prepared.eats], range(len(questions.examples))
-    outcomes = task.outcomes(counting(model), questions, places, tokens_per_pass, device)
+    if questions.judge is not None:
+        outcomes = questions.judge(model, questions.examples)
+    else:
+        outcomes = task.outcomes(counting(model), questions, places, tokens_per_pass, device)
     outcomes = [replace(o, answer=answers[i] if i < scored else None) for i, o in enumerate(outcomes)]
     general = []
     if questions.general:
@@ -138,11 +148,8 @@ def write_answers(network: Any, tokenizer: Any, questions: Questions) -> dict[in
     stop = {token for token in (questions.prepared.stop, tokenizer.eos_token_id) if token is not None}
     sampling = Sampling(tokens=questions.config.answer_tokens)
     prompts = [item.prompt for item in questions.written]
-    answers: list[str] = []
-    for start in range(0, len(prompts), ANSWERS_AT_ONCE):
-        written = generate(network, prompts[start : start + ANSWERS_AT_ONCE], stop, sampling)
-        answers += [tokenizer.decode(tokens, skip_special_tokens=True).strip() for tokens in written]
-    return dict(enumerate(answers))
+    written = generate(network, prompts, stop, sampling, tokenizer=tokenizer)
+    return {place: (answer.text or "").strip() for place, answer in enumerate(written)}
 
 
 def _general(tokenizer: Any) -> list[Example]:

@@ -29,6 +29,7 @@ from tunesmith.models.load import Base, Place, Say, check_folder, load_base, loa
 from tunesmith.models.memory import tokens_per_pass
 from tunesmith.models.precision import Probe, choose
 from tunesmith.recipe import Recipe, make_recipe, read_recipe
+from tunesmith.tasks.judging import refuse_rows
 from tunesmith.train.optimizer import refuse_optimizer
 
 RECIPE, CHOICES, FACTS = "recipe.yaml", "choices.json", "data.json"
@@ -92,9 +93,10 @@ def begun(folder: Path) -> bool:
 def forget(folder: Path) -> None:
     """Take out of a run folder what a run writes before its first checkpoint."""
     assert not begun(folder)
-    for name in (RECIPE, CHOICES, FACTS, "result.json", "metrics.jsonl", "timing.jsonl"):
+    for name in (RECIPE, CHOICES, FACTS, "result.json", "metrics.jsonl", "timing.jsonl", "samples.jsonl"):
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    for name in ("checkpoints", "rollouts"):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def read_run_recipe(folder: Path) -> Recipe:
@@ -123,11 +125,15 @@ def open_source(recipe: Recipe, say: Say) -> Source:
     prepared = prepare(named.data, tokenizer, context=context, eats=eats, ending=ending, allow_download=allowed)
     if not prepared.train:
         raise UserError("data.train: no row is left to train on")
+    if recipe.train.learning_rate == "auto" and prepared.eats == "prompts":
+        raise UserError("train.learning_rate: auto compares losses, and a reward is none; give a number or nothing")
     if recipe.train.learning_rate == "auto" and not prepared.validation:
         raise UserError(
             "train.learning_rate: auto compares rates on validation rows, and there are none; "
             "give data.validation, a second part in data.split, or a number"
         )
+    if prepared.eats == "prompts":
+        prepared.facts["reward"] = refuse_rows(recipe.objective, prepared, context)
     return Source(named, place, prepared, tokenizer)
 
 

@@ -103,7 +103,7 @@ class Success:
             method=opened.recipe.method.kind,
             objective=opened.recipe.objective.kind,
             parameters=Parameters(trainable=self.parameters[0], total=self.parameters[1]),
-            train=_training(self.fitted, peak_memory(opened.device)),
+            train=_training(self.fitted, peak_memory(opened.device), opened.prepared.eats == "prompts"),
             evaluation=Evaluated.model_validate({k: found[k] for k in Evaluated.model_fields}) if found else None,
             artifact=self.artifact,
             proof={name: check.passed for name, check in self.checks.items()},
@@ -113,13 +113,14 @@ class Success:
         )
 
 
-def _training(fitted: Fitted, peak: int) -> Training:
+def _training(fitted: Fitted, peak: int, writes: bool) -> Training:
     return Training(
         steps=fitted.steps,
         examples=fitted.examples,
         tokens=fitted.tokens,
         trained_tokens=fitted.trained_tokens,
         seconds=fitted.seconds,
+        rollout_seconds=fitted.stream_seconds if writes else None,
         tokens_per_second=fitted.tokens / fitted.seconds if fitted.seconds else 0.0,
         peak_memory_bytes=peak,
     )

@@ -133,6 +133,11 @@ def plan(recipe: Recipe, show: Show | None = None) -> Plan:
 
     Raises UserError for whatever the run would refuse, and when the memory does not hold the rehearsal.
     """
+    if recipe.objective.eats == "prompts":
+        raise UserError(
+            f"plan: how long the answers of a model become as it learns is not known before, so that a run with "
+            f"objective={recipe.objective.kind} cannot be planned; try train.max_steps=5, and see train in result.json"
+        )
     show, before = show or Show(), _cached()
     with _scratch(recipe.folder) as scratch:
         free = shutil.disk_usage(scratch).free

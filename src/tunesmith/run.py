@@ -5,7 +5,6 @@ from pathlib import Path
 from tunesmith.artifact import save
 from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import write_json
-from tunesmith.ends import face
 from tunesmith.evaluate.items import Measured
 from tunesmith.methods.inject import parameter_counts
 from tunesmith.opening import FACTS, claim, open_base, open_source, run_folder
@@ -16,7 +15,7 @@ from tunesmith.recipe import Recipe
 from tunesmith.report.document import RunResult
 from tunesmith.report.html import write_report
 from tunesmith.show import Show
-from tunesmith.stages import attach, measure, probe, train
+from tunesmith.stages import attach, measure, model_of, probe, train
 
 
 def run(recipe: Recipe, show: Show | None = None, known: Measured | None = None) -> RunResult:
@@ -47,7 +46,7 @@ def _run(recipe: Recipe, folder: Path, show: Show, known: Measured | None) -> Ru
     network = opened.base.network
     show.base(opened.base)
     show.choices(opened.choices)
-    model = face(opened.base.network, recompute=opened.recipe.train.recompute)
+    model = model_of(opened)
     show.way(model.way)
     attach(opened, model)
     counts = parameter_counts(network)
@@ -57,7 +56,7 @@ def _run(recipe: Recipe, folder: Path, show: Show, known: Measured | None) -> Ru
     opened = probed(opened, model, folder, show)
     fitted = train(opened, model, folder, show)
     model.eval()
-    saved = save(folder, opened)
+    saved = save(folder, opened, model)
     checks = proof.end(network, saved.folder, steps=fitted.steps)
     show.proof(checks)
     _refuse_failed(checks)

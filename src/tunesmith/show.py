@@ -89,7 +89,8 @@ class Training:
         if event.kind == "step":
             self._progress.update(event.step, **event.values)
         elif event.kind == "evaluated":
-            self._show.say(f"step {event.step}: validation loss {event.values['loss']:.4f} {event.message}".rstrip())
+            name = "reward" if "reward" in event.values else "loss"
+            self._show.say(f"step {event.step}: validation {name} {event.values[name]:.4f} {event.message}".rstrip())
         elif event.kind in ("resumed", "fallback", "halved", "stopped"):
             self._show.say(f"step {event.step}: {SAID[event.kind]}{event.message}")
 

@@ -12,18 +12,21 @@ from tunesmith.core.errors import Interrupted
 from tunesmith.core.files import write_json
 from tunesmith.core.freed import give_back
 from tunesmith.core.order import steps_per_epoch
+from tunesmith.ends import face
 from tunesmith.evaluate.before_after import Evaluation, Outcome, recalibrated
 from tunesmith.evaluate.items import Measured, same_items, write_items
 from tunesmith.evaluate.score import grouped
 from tunesmith.evidence import Questions, Watch, compared, evidence, measured
 from tunesmith.methods.method import Given
 from tunesmith.models.language import Packed
+from tunesmith.models.valued import VALUE_HEAD, ValuedLM
 from tunesmith.opening import Opened, base_of
 from tunesmith.show import Show
 from tunesmith.streams.stream import Feed, steps
 from tunesmith.tasks import TASKS
+from tunesmith.tasks.prompts import rewarded
 from tunesmith.tasks.reference import referring
-from tunesmith.tasks.task import Refer, validate
+from tunesmith.tasks.task import LiveFeed, Refer, attended, validate
 from tunesmith.train.loop import fit
 from tunesmith.train.progress import Fitted
 from tunesmith.train.world import World
@@ -62,19 +65,22 @@ def _read(model: Packed, rows: Sequence[Example], opened: Opened) -> None:
 def train(opened: Opened, model: Packed, folder: Path, show: Show) -> Fitted:
     """Train until the end. Raises Interrupted when a signal came first."""
     config, prepared = opened.recipe.train, opened.prepared
-    per_epoch = steps_per_epoch(len(prepared.train), config.batch_size)
+    updates = updates_of(opened)
+    per_epoch = updates * steps_per_epoch(len(prepared.train), config.batch_size)
     count = config.steps(per_epoch)
     feed = feed_of(opened, model, referring(opened, model, show))
 
     def judge() -> Mapping[str, float]:
+        if isinstance(feed, LiveFeed):
+            return feed.validate(prepared.validation)
         passes = feed(prepared.validation, None)
         return validate(model, opened.recipe.objective, passes, opened.device)
 
-    with show.training(count) as hear:
+    with show.training(count) as shown, attended(feed, show.say, shown) as hear:
         fitted = fit(
             model,
             opened.recipe.objective,
-            steps(feed, prepared.train, seed=config.seed, batch_size=config.batch_size),
+            steps(feed, prepared.train, seed=config.seed, batch_size=config.batch_size, updates=updates),
             config=config,
             steps=count,
             folder=folder,
@@ -91,6 +97,11 @@ def train(opened: Opened, model: Packed, folder: Path, show: Show) -> Fitted:
     return fitted
 
 
+def updates_of(opened: Opened) -> int:
+    """-> how many steps in a row learn from the same rows."""
+    return int(getattr(opened.recipe.objective, "updates", 1))
+
+
 def feed_of(opened: Opened, model: Packed, refer: Refer) -> Feed:
     """-> how examples become passes. `refer`: what the frozen base says of answers, where the objective asks."""
     return TASKS[opened.prepared.eats].feed(opened, model, refer)
@@ -98,12 +109,24 @@ def feed_of(opened: Opened, model: Packed, refer: Refer) -> Feed:
 
 def rates(opened: Opened) -> dict[str, float]:
     """-> by the names that parameters have in the model."""
-    return {f"network.{name}": times for name, times in opened.method.rates(opened.base.network).items()}
+    own = {f"network.{name}": times for name, times in opened.method.rates(opened.base.network).items()}
+    value = getattr(opened.recipe.objective, "value_rate", None)
+    return own if value is None else own | dict.fromkeys(VALUE_HEAD, value)
 
 
 def fingerprints(opened: Opened) -> dict[str, str]:
     facts = opened.prepared.facts
-    return {"recipe": opened.recipe.fingerprint, "base": opened.base.fingerprint, "data": facts["mask_sha256"]}
+    known = {"recipe": opened.recipe.fingerprint, "base": opened.base.fingerprint, "data": facts["mask_sha256"]}
+    files = [term["sha256"] for term in facts.get("reward", ()) if term["sha256"]]
+    return known | ({"reward": " ".join(files)} if files else {})
+
+
+def model_of(opened: Opened) -> Packed:
+    """-> the network with what the objective needs of it."""
+    recompute = opened.recipe.train.recompute
+    if getattr(opened.recipe.objective, "valued", False):
+        return ValuedLM(opened.base.network, recompute=recompute)
+    return face(opened.base.network, recompute=recompute)
 
 
 def probe(opened: Opened) -> list[list[int]]:
@@ -124,7 +147,8 @@ def measure(
     if not opened.prepared.test:
         show.say("no test rows: nothing is measured before and after (give data.test or a larger data.split)")
         return None
-    questions = Questions.of(opened.prepared, opened.base.tokenizer, config)
+    judge = rewarded(opened) if opened.prepared.eats == "prompts" else None
+    questions = Questions.of(opened.prepared, opened.base.tokenizer, config, judge)
 
     if opened.head is not None:
         show.say("before: the base with its head as it starts; after: the tuned model")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tunesmith.catalogue.entries import CATALOGUE, entry
-from tunesmith.catalogue.fetch import fetch
+from tunesmith.catalogue.fetch import fetch, is_here
 from tunesmith.catalogue.prepare import PREPARE
 from tunesmith.core.errors import UserError
 
@@ -31,3 +31,17 @@ def test_the_general_text_is_part_of_the_package_and_is_the_pinned_one(tmp_path:
     assert len(rows) == len({row["text"] for row in rows}) == 60
     assert all(100 <= len(row["text"].split()) < 200 for row in rows)
     assert not list(tmp_path.iterdir())
+
+
+def test_arithmetic_is_made_without_a_network_and_is_the_pinned_one(tmp_path: Path) -> None:
+    assert is_here("arithmetic", tmp_path)
+    folder = fetch("arithmetic", allow_download=False, cache=tmp_path, say=lambda line: None)
+    assert folder == fetch("arithmetic", allow_download=False, cache=tmp_path)
+    written = b"".join((folder / name).read_bytes() for name in ("test.jsonl", "train.jsonl"))
+    assert hashlib.sha256(written).hexdigest() == entry("arithmetic").sha256
+    train, test = ([json.loads(x) for x in (folder / f"{n}.jsonl").read_text().splitlines()] for n in ("train", "test"))
+    assert (len(train), len(test)) == (450, 160)
+    assert len({row["prompt"] for row in [*train, *test]}) == 610
+    for row in train:
+        a, sign, b = row["prompt"].split()[2:5]
+        assert int(row["answer"]) == int(a) + int(b.rstrip("?")) * (1 if sign == "+" else -1)

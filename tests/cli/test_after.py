@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.conftest import Command
 from tests.cli.rows import write_labelled
+from tests.report.test_comparison import comparison
 from tunesmith.export.adapter import FACTS
 
 
@@ -47,6 +48,16 @@ def test_report_is_written_again(tunesmith: Command, trained: Path, tmp_path: Pa
     (run / "report.html").unlink()
     said = tunesmith("report", run)
     assert said.out == f"{run}/report.html\n" and "Before and after" in (run / "report.html").read_text()
+
+
+def test_the_page_of_a_comparison_is_written_again(tunesmith: Command, tmp_path: Path) -> None:
+    comparison().write(tmp_path)
+    said = tunesmith("report", tmp_path)
+    assert said.out == f"{tmp_path}/compare.html\n" and "Each against each" in (tmp_path / "compare.html").read_text()
+    (tmp_path / "compare.yaml").write_text("methods: [lora]")
+    (tmp_path / "compare.json").unlink()  # as while it is still running
+    said = tunesmith("report", tmp_path)
+    assert said.status == 2 and "tunesmith compare" in said.err
 
 
 @pytest.mark.parametrize("command", ["report", "evaluate", "merge"])

@@ -51,6 +51,69 @@ def test_drawing_depends_on_the_seed_alone(tunesmith: Command, trained: Path) ->
     assert draw(1) == draw(1) != draw(2)
 
 
+def test_how_an_answer_is_drawn_and_where_it_ends(tunesmith: Command, trained: Path, tmp_path: Path) -> None:
+    def said(*words: object) -> str:
+        found = tunesmith("generate", trained, "--prompt", "hello", "--adapter", "off", "--max-tokens", "40", *words)
+        assert found.status == 0, found.err
+        return found.out.removesuffix("\n")
+
+    free = said("--temperature", "2")
+    assert said("--temperature", "2", "--top-k", "1") == said() == said("--temperature", "1", "--min-p", "1")
+    assert said("--temperature", "2", "--repetition-penalty", "5") != free
+    middle = free[len(free) // 2 :][:2]
+    assert said("--temperature", "2", "--stop", middle) == free[: free.index(middle)]
+    schema = tmp_path / "schema.json"
+    schema.write_text(
+        json.dumps(
+            {"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"], "additionalProperties": False}
+        )
+    )
+    assert json.loads(said("--schema", schema, "--temperature", "1"))["n"] in (1, 2)
+
+
+def test_chat_is_drawn_in_the_same_way(tunesmith: Command, trained: Path) -> None:
+    words = (
+        "--max-tokens",
+        "8",
+        "--temperature",
+        "2",
+        "--top-k",
+        "9",
+        "--min-p",
+        "0.01",
+        "--repetition-penalty",
+        "1.2",
+    )
+    alone = tunesmith("generate", trained, "--prompt", "hello", *words).out
+    assert tunesmith("chat", trained, *words, stdin="hello\n").out == alone
+    assert tunesmith("chat", trained, *words, "--stop", alone[:1], stdin="hello\n").out == "\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--top-k", "0"], "top-k"),
+        (["--top-k", "5"], "--top-k: at a temperature of 0"),
+        (["--min-p", "0.1"], "--min-p: at a temperature of 0"),
+        (["--stop", ""], "--stop: an empty text"),
+        (["--repetition-penalty", "0"], "repetition-penalty"),
+        (["--schema", "nowhere.json"], "nowhere.json: cannot be read"),
+        (["--schema", "{"], "not JSON"),
+        (["--schema", "[]"], "a schema is a JSON object"),
+        (["--schema", '{"type": "nonsense"}'], "Invalid type: nonsense"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_before_the_model_is_loaded(
+    tunesmith: Command, words: list[str], said: str, tmp_path: Path
+) -> None:
+    if words[0] == "--schema" and not words[1].endswith(".json"):
+        path = tmp_path / "schema.json"
+        path.write_text(words[1])
+        words = ["--schema", str(path)]
+    found = tunesmith("generate", "no-such-model", "--prompt", "x", *words)
+    assert found.status == 2 and said in found.err and found.err.count("\n") == 1
+
+
 def test_a_base_answers_without_an_adapter(tunesmith: Command, tiny_folder: Callable[[str], Path]) -> None:
     base = tiny_folder("qwen3")
     said = tunesmith("generate", base, "--prompt", "hello", "--max-tokens", "4", "--json")

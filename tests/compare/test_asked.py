@@ -106,3 +106,8 @@ def test_the_folder_has_a_name_of_its_own() -> None:
 
     assert str(folder()).startswith("runs/compare-b-rows-") and folder() == folder()
     assert folder() != folder(seeds=2) != folder(learning_curve=True)
+
+
+def test_objectives_with_a_reward_are_not_compared():
+    with pytest.raises(UserError, match=r"objective: methods are not compared by what grpo makes of them"):
+        asked({"base": "b", "data": "d", "objective": {"kind": "grpo", "reward": "exact"}}, ["lora"], {})

@@ -108,7 +108,10 @@ def check_details(found: Comparison) -> None:
     assert (details.steps, details.examples, details.seeds) == (8, 32, [0, 1])
     assert details.rates["lora"].value == 0.01 and details.rates["lora"].tried is None
     assert details.rates["full"].tried is not None and len(details.rates["full"].tried) == 6
-    assert set(details.against_full) == {"lora"} and set(details.against_base) == {"lora", "full"}
+    assert set(details.quality_between) == set(details.forgetting_between) == {"lora", "full"}
+    one, other = details.quality_between["lora"]["full"], details.quality_between["full"]["lora"]
+    assert one == details.against_full("lora") and one.mean == -other.mean and details.against_full("full") is None
+    assert set(details.against_base) == {"lora", "full"}
     assert details.best_cost and details.best_forgetting
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tests.models.closeness import apart, gradients
 from tunesmith.models import head
-from tunesmith.models.head import label_logprobs, label_scores, plain_label_logprobs
+from tunesmith.models.head import choice_logprobs, label_logprobs, label_scores, likeliest, plain_label_logprobs
 
 WIDTH, VOCABULARY = 12, 40
 
@@ -82,3 +82,19 @@ def test_no_label_is_no_number() -> None:
     result.sum().backward()
     assert result.shape == (0,)
     assert hidden.grad is not None
+
+
+@pytest.mark.parametrize("count", [1, 5, VOCABULARY, 100])
+def test_several_tokens_for_each_place(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(head, "CHUNK", 4)
+    layer, hidden = _head(), 3 * torch.randn(13, WIDTH)
+    choices, logprobs = likeliest(hidden, count, layer)
+    assert choices.shape == logprobs.shape == (13, min(count, VOCABULARY))
+    assert torch.equal(choices[:, 0], layer(hidden).argmax(-1)) and (logprobs.diff(dim=1) <= 0).all()
+
+    def reference(h: Tensor) -> Tensor:
+        return torch.log_softmax(layer(h), -1).gather(1, choices).flatten()
+
+    assert torch.allclose(logprobs.flatten(), reference(hidden), atol=1e-5)
+    expected = gradients(reference, [hidden])
+    assert apart(gradients(lambda h: choice_logprobs(h, choices, layer).flatten(), [hidden]), expected) < 1e-5

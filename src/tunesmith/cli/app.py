@@ -19,6 +19,7 @@ COMMANDS = (
     "evaluate",
     "report",
     "generate",
+    "best-of",
     "predict",
     "chat",
     "merge",
@@ -66,7 +67,8 @@ def _passing(command: Callable[..., None]) -> Callable[..., None]:
 
 
 for _name in COMMANDS:
-    app.command(_name)(_passing(getattr(import_module(f"tunesmith.cli.{_name}"), _name)))
+    _python = _name.replace("-", "_")
+    app.command(_name)(_passing(getattr(import_module(f"tunesmith.cli.{_python}"), _python)))
 for _name in GROUPS:
     _module = import_module(f"tunesmith.cli.{_name}")
     _group = typer.Typer(no_args_is_help=True, help=_module.HELP, rich_markup_mode="rich")

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunesmith.cli.generate import NAMES, Model, Seed, Temperature, Tokens, TopP
+from tunesmith.cli.drawing import MinP, Penalty, Seed, Stop, Temperature, Tokens, TopK, TopP, drawing
+from tunesmith.cli.generate import NAMES, Model
 from tunesmith.cli.stack import Insist, With, put_over, told_apart
 
 if TYPE_CHECKING:
     from tunesmith.loaded import Loaded, Side
-    from tunesmith.models.generate import Sampling
+    from tunesmith.models.sampling import Sampling
 
 HELP = """/tuned  the tuned model answers
 /base   the base answers
@@ -28,19 +29,26 @@ def chat(
     system: Annotated[str | None, typer.Option(help="A system message.")] = None,
     max_tokens: Tokens = 512,
     temperature: Temperature = 0.0,
+    top_k: TopK = None,
     top_p: TopP = 1.0,
+    min_p: MinP = 0.0,
+    penalty: Penalty = 1.0,
     seed: Seed = 0,
+    stop: Stop = None,
     over: With = None,
     insist: Insist = False,
 ) -> None:
     """Talk, with /base, /tuned and /both to switch the adapter off and on."""
     from tunesmith.cli.ending import to_stderr
     from tunesmith.loaded import load
-    from tunesmith.models.generate import Sampling
 
+    sampling = drawing(
+        stop=stop, tokens=max_tokens, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
+        repetition_penalty=penalty, seed=seed,
+    )  # fmt: skip
     loaded = load(model, say=to_stderr)
     put_over(loaded, over, insist)
-    talk = Talk(loaded, Sampling(max_tokens, temperature, top_p, seed), system)
+    talk = Talk(loaded, sampling, system)
     if sys.stdin.isatty():
         import readline  # noqa: F401 - lines can be edited once it is there
 

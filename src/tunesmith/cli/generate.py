@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tunesmith.cli.drawing import MinP, Penalty, Schema, Seed, Stop, Temperature, Tokens, TopK, TopP, drawing
 from tunesmith.cli.stack import Insist, With, put_over
 
 if TYPE_CHECKING:
     from tunesmith.loaded import Loaded, Prompt
-    from tunesmith.models.generate import Sampling
+    from tunesmith.models.sampling import Sampling
 
 
 class Adapter(StrEnum):
@@ -28,10 +29,6 @@ NAMES = {"on": "tuned", "off": "base"}
 Model = Annotated[
     str, typer.Argument(metavar="RUN|BASE", help="A run folder, an adapter, or a base.", show_default=False)
 ]
-Tokens = Annotated[int, typer.Option("--max-tokens", min=1, help="The longest answer.")]
-Temperature = Annotated[float, typer.Option(min=0, help="0 takes the likeliest token; 1 draws as the model says.")]
-TopP = Annotated[float, typer.Option(min=0.01, max=1, help="Draw from the likeliest tokens that hold so much.")]
-Seed = Annotated[int, typer.Option(min=0, help="The same seed draws the same answer.")]
 
 
 def generate(
@@ -43,8 +40,13 @@ def generate(
     insist: Insist = False,
     max_tokens: Tokens = 256,
     temperature: Temperature = 0.0,
+    top_k: TopK = None,
     top_p: TopP = 1.0,
+    min_p: MinP = 0.0,
+    penalty: Penalty = 1.0,
     seed: Seed = 0,
+    stop: Stop = None,
+    schema: Schema = None,
     source: Annotated[
         Path | None, typer.Option("--input", help="Rows with `prompt` (and `system`) or `messages`: .jsonl, .csv, ...")
     ] = None,
@@ -54,14 +56,16 @@ def generate(
     """Write answers, with the adapter on or off."""
     _refuse_odd(prompt, source, output)
     prompts = _asked(prompt, source, system)
+    sampling = drawing(
+        schema, stop, tokens=max_tokens, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
+        repetition_penalty=penalty, seed=seed,
+    )  # fmt: skip
 
     from tunesmith.cli.ending import to_stderr
     from tunesmith.loaded import load
-    from tunesmith.models.generate import Sampling
 
     loaded = load(model, say=to_stderr)
     put_over(loaded, over, insist)
-    sampling = Sampling(max_tokens, temperature, top_p, seed)
     sides = _sides(loaded, adapter)
     if output is not None:
         _write(output, loaded, prompts, sides, sampling)

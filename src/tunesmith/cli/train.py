@@ -26,7 +26,9 @@ Method = Annotated[
 ]
 
 
-OBJECTIVES = ("sft", "dpo", "ipo", "kto", "orpo", "simpo")
+OBJECTIVES = (
+    *("sft", "dpo", "ipo", "kto", "orpo", "simpo", "reward", "classify", "regress", "grpo", "rloo", "ppo", "distill"),
+)
 """As in `objectives`; a test holds them equal."""
 Objective = Annotated[
     str | None, typer.Option(metavar="NAME", help=f"One of {', '.join(OBJECTIVES)}.", show_default=OBJECTIVES[0])

@@ -14,6 +14,7 @@ from tunesmith.core.config import Config
 from tunesmith.core.errors import UserError, near
 from tunesmith.core.files import write_text
 from tunesmith.methods.names import PRESETS
+from tunesmith.objectives import OBJECTIVES
 from tunesmith.recipe import Recipe, make_recipe
 
 NAME, SCHEDULE = "compare.yaml", "schedule.json"  # what is asked for, and how much of it is run
@@ -100,6 +101,12 @@ def asked(
     for name in names:
         if name not in PRESETS:
             raise UserError(f"--methods: `{name}` is no method{near(name, PRESETS)}; known are {', '.join(PRESETS)}")
+    given = values.get("objective")
+    kind = given.get("kind") if isinstance(given, Mapping) else given
+    if kind in OBJECTIVES and OBJECTIVES[str(kind)].eats == "prompts":
+        raise UserError(
+            f"objective: methods are not compared by what {kind} makes of them yet; train one after the other"
+        )
     common, theirs = _parted(values)
     settings = {name: _checked(name, given) for name, given in own.items()}
     for name, given in theirs.items():

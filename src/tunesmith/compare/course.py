@@ -131,7 +131,7 @@ class Course:
             seconds=self._share(SCORING, runs),
         )
         if self.base["items"] < self.base["of"]:
-            self.say(f"the budget leaves time for {self.base['items']} of {self.base['of']} test rows")
+            self.say(f"each method is measured on {self.base['items']} of {self.base['of']} test rows")
 
     def _answers(self) -> dict[str, Any]:
         """Answers are not looked at here: none is written that is not scored."""

@@ -13,7 +13,8 @@ from tunesmith.attached import attach_adapter
 from tunesmith.bases import load_base
 from tunesmith.core.errors import UserError
 from tunesmith.loaded import Loaded, finished_run, load
-from tunesmith.models.generate import Sampling, step_by_step
+from tunesmith.models.generate import step_by_step
+from tunesmith.models.sampling import Sampling
 
 PROMPT = "The river ran fast past the old mill, and in the evening the miller shut the gate and went home."
 WARM = 3  # tokens, of which the first reads the prompt, that are not counted

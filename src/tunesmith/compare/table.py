@@ -1,5 +1,6 @@
 """From the folders of a comparison to its table: the rows, how each is worth against base and full, the choice."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
@@ -20,7 +21,7 @@ from tunesmith.report.comparison import Against, Comparison, Details, Latency, R
 from tunesmith.report.document import Chosen, RunResult
 from tunesmith.report.folder import RunFiles
 
-FULL, PERPLEXITY, RIGHT = "full", "general_perplexity", "general_accuracy"
+PERPLEXITY, RIGHT = "general_perplexity", "general_accuracy"
 EDGE = "that was tried"  # in the reason of a rate that is the first or the last of those tried
 
 
@@ -108,10 +109,18 @@ class Table:
     def _against_base(self, name: str, metric: str) -> Difference:
         return _difference(metric, METRICS[metric].rows(self.base)[None], self.runs[name].rows(metric))
 
-    def _between(self, one: str, other: str) -> Difference:
-        """`other` less `one`, on the seeds that both have."""
+    def _between(self, one: str, other: str, metric: str) -> Difference:
+        """`one` less `other`, on the seeds that both have."""
         numbers = [n for n in self.runs[one].items if n in self.runs[other].items]
-        return _difference(self.metric, *(self.runs[name].rows(self.metric, numbers) for name in (one, other)))
+        return _difference(metric, *(self.runs[name].rows(metric, numbers) for name in (other, one)))
+
+    @cached_property
+    def quality_between(self) -> dict[str, dict[str, Against]]:
+        return self._all_between(self.metric, self.runs)
+
+    def _all_between(self, metric: str, names: Iterable[str]) -> dict[str, dict[str, Against]]:
+        names = list(names)
+        return {a: {b: _against(self._between(a, b, metric)) for b in names if b != a} for a in names}
 
     @cached_property
     def best(self) -> str | None:
@@ -138,7 +147,8 @@ class Table:
             base_quality=base,
             base_general=_level(PERPLEXITY, METRICS[PERPLEXITY].rows(self.base)[None]).mean if general else None,
             against_base={name: _against(self._against_base(name, self.metric)) for name in self.runs},
-            against_full={n: _against(self._between(FULL, n)) for n in self.runs if FULL in self.runs and n != FULL},
+            quality_between=self.quality_between,
+            forgetting_between=self._all_between(PERPLEXITY, general),
             forgetting_verdict={name: self._against_base(name, PERPLEXITY).verdict for name in general},
             general_accuracy={name: _against(self._against_base(name, RIGHT)) for name in general},
             rates={name: Chosen(**probe["choice"]) for name, probe in course.probes.items()},
@@ -189,7 +199,7 @@ class Table:
             memory=row.peak_memory_bytes,
             stored=row.stored_bytes,
             against_base=_against(self._against_base(row.method, self.metric)),
-            against_best=None if row.method == self.best else _against(self._between(self.best, row.method)),
+            against_best=self.quality_between[row.method].get(self.best),
             forgetting=row.forgetting,
             forgot=row.forgetting is not None and self._against_base(row.method, PERPLEXITY).verdict == "worse",
             spread=max(steps) / min(steps),

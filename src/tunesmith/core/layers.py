@@ -32,6 +32,13 @@ class Beside(Protocol):
     def added(self, x: Tensor) -> Tensor | None: ...  # None: nothing, it is switched off
 
 
+@runtime_checkable
+class Mixing(Protocol):
+    """A layer that serves each row of a batch in a way of its own: all rows must pass, in their order."""
+
+    ways: Tensor  # (B,)
+
+
 def is_transposed(layer: nn.Module) -> bool:
     """transformers' `Conv1D`, the linear map of GPT-2, keeps its weight as (in, out)."""
     return type(layer).__name__ == "Conv1D" and hasattr(layer, "nf")

@@ -28,6 +28,7 @@ class Outcome:
     reference: str = ""
     preference: tuple[float, float] | None = None  # of compared answers: the share of right pairs, how far apart (nats)
     wanted: bool | None = None  # of a rated answer
+    reward: float | None = None  # what its own answer is worth
     probabilities: tuple[float, ...] | None = None  # that a head gives to each label
     value: tuple[float, float] | None = None  # that a head gives to a text, and the one that it has
 
@@ -79,6 +80,8 @@ def compare(
     assert [o.row for o in before] == [o.row for o in after], "a paired comparison needs the same rows on both sides"
     resamples = resamples or _draws(len(before))
     found = _likely(before, after, resamples)
+    if before and all(o.reward is not None for o in before):
+        found = found.joined(_rewarded(before, after, resamples))
     compared = [i for i, o in enumerate(before) if o.preference is not None]
     if compared:
         found = found.joined(_compared([before[i] for i in compared], [after[i] for i in compared], resamples))
@@ -119,6 +122,12 @@ def _draws(items: int) -> int:
 
 def _counts(outcomes: Sequence[Outcome], places: Sequence[int]) -> np.ndarray:
     return np.array([(outcomes[i].nll, outcomes[i].tokens) for i in places], float)
+
+
+def _rewarded(before: Sequence[Outcome], after: Sequence[Outcome], resamples: int) -> Evaluation:
+    first, second = ([o.reward or 0.0 for o in side] for side in (before, after))
+    difference = paired_difference(first, second, higher_is_better=True, resamples=resamples)
+    return _one("reward", (float(np.mean(first)), float(np.mean(second))), difference)
 
 
 def _likely(before: Sequence[Outcome], after: Sequence[Outcome], resamples: int) -> Evaluation:

@@ -51,9 +51,10 @@ def _of_item(side: Measured, place: int) -> dict[str, Any]:
     said = {"predicted": outcome.predicted} if outcome.predicted is not None else {}
     answer = {"answer": outcome.answer} if outcome.answer is not None else {}
     preference = {"preference": list(outcome.preference)} if outcome.preference is not None else {}
+    reward = {"reward": outcome.reward} if outcome.reward is not None else {}
     sure = {"probabilities": list(outcome.probabilities)} if outcome.probabilities is not None else {}
     value = {"value": outcome.value[0]} if outcome.value is not None else {}
-    return {"nll": outcome.nll} | said | answer | preference | sure | value
+    return {"nll": outcome.nll} | said | answer | preference | sure | value | reward
 
 
 def read_items(folder: Path, side: str) -> Measured:
@@ -82,6 +83,7 @@ def _outcome(line: Mapping[str, Any], side: str) -> Outcome:
         reference=line.get("reference", ""),
         preference=None if right is None else (float(right), float(apart)),
         wanted=line.get("wanted"),
+        reward=own.get("reward"),
         probabilities=tuple(own["probabilities"]) if "probabilities" in own else None,
         value=(own["value"], line["value"]) if "value" in own else None,
     )

@@ -95,11 +95,11 @@ class PTuning(_Soft):
 
     @property
     def learning_rate(self) -> float:
-        return 1e-3
+        return 1e-2
 
     @property
     def reason(self) -> str:
-        return "the small network multiplies each step, so p-tuning bears less than prompt tuning's 1e-2"
+        return "as prompt tuning: of 1e-3, 3e-3 and 1e-2 it learned fastest in trials of 4 and of 12 steps"
 
     def attach(self, network: nn.Module) -> None:
         hang(network, EncodedPrompt(self.tokens, *_table(network), hidden=self.hidden, encoder=self.encoder))

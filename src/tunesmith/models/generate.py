@@ -1,134 +1,205 @@
-"""Writing answers: a batch of prompts, one token at a time, with transformers' key-value cache.
+"""Writing answers: rows side by side, a token at a time, each in a slot that the next prompt takes when it has ended.
 
-Shapes: B prompts, S tokens so far, V vocabulary.
+An answer is a function of its prompt, its number and the sampling: neither its neighbours nor its slot nor their number
+change it. (In float32 and, where products round each row alike, in bfloat16; see docs/decisions/0009-the-generator.md.)
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
+from tunesmith.core.errors import UserError
 from tunesmith.core.virtual import virtual_of
+from tunesmith.models.answer import Answer, Rules, Written, known
+from tunesmith.models.packed_decode import PackedRows, walks
+from tunesmith.models.padded_decode import PaddedRows, mixes_rows
+from tunesmith.models.sampling import Sampling, draw
+from tunesmith.models.stops import Decode
+from tunesmith.models.thin import thin
+
+__all__ = ["AT_ONCE", "Rules", "Sampling", "Writing", "Written", "generate", "step_by_step"]
+
+AT_ONCE = 16  # rows side by side
 
 
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How the next token is drawn. A temperature of 0 takes the likeliest."""
-
-    tokens: int = 128  # the longest answer
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
+OnAnswer = Callable[[int, Written], None]
 
 
-def generate(network: Any, prompts: Sequence[Sequence[int]], stop: set[int], sampling: Sampling) -> list[list[int]]:
-    """-> the answer to each prompt as tokens, without the stop token. An answer does not depend on its neighbours."""
-    answers: list[list[int]] = [[] for _ in prompts]
-    for places in _side_by_side(network, prompts):
-        for tokens in step_by_step(network, [prompts[place] for place in places], stop, sampling, places):
-            for place, token in zip(places, tokens, strict=True):
-                if token is not None:
-                    answers[place].append(token)
-    return answers
-
-
-def _side_by_side(network: Any, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
-    """-> the places of prompts that may be answered together.
-
-    A sliding window counts padding, which stands between virtual tokens and a short text: those wait for their like.
-    """
-    config = network.config.get_text_config()
-    if virtual_of(network) is None or getattr(config, "sliding_window", None) is None:
-        return [list(range(len(prompts)))]
-    by_length: dict[int, list[int]] = {}
-    for place, prompt in enumerate(prompts):
-        by_length.setdefault(len(prompt), []).append(place)
-    return list(by_length.values())
-
-
-def step_by_step(
+def generate(  # noqa: PLR0913 - what answers depend on, and how they are written
     network: Any,
     prompts: Sequence[Sequence[int]],
     stop: set[int],
     sampling: Sampling,
-    places: Sequence[int] | None = None,
-) -> Iterator[list[int | None]]:
-    """Yield the next token of each prompt, or None where the answer has ended.
+    *,
+    decode: Decode | None = None,
+    seeds: Sequence[int] | None = None,
+    at_once: int = AT_ONCE,
+    on_answer: OnAnswer | None = None,
+    tokenizer: Any = None,
+) -> list[Written]:
+    """-> the answer to each prompt.
 
-    `places`: the numbers of the prompts, which a draw depends on; 0, 1, ... by default.
+    `seeds`: a number for each prompt, which its draws depend on beside `sampling.seed`; 0, 1, ... by default.
+    `on_answer(place, written)` hears each when it has ended. Stop strings need `decode`, a schema needs `tokenizer`,
+    which also decodes. Raises UserError for a prompt that leaves no room for an answer.
     """
-    device = network.get_input_embeddings().weight.device
-    tokens, present = _left_padded(prompts, device)
-    cache = DynamicCache(config=network.config)
-    draws = [torch.Generator().manual_seed(sampling.seed + i) for i in places or range(len(prompts))]
-    open_ = [True] * len(prompts)
-    for _ in range(sampling.tokens):
-        with torch.no_grad():
-            logits = _next_logits(network, tokens, present, cache)  # (B, V)
-        chosen = [_draw(row, sampling, draw) for row, draw in zip(logits, draws, strict=True)]
-        open_ = [still and token not in stop for still, token in zip(open_, chosen, strict=True)]
-        yield [token if still else None for token, still in zip(chosen, open_, strict=True)]
-        if not any(open_):
-            return
-        tokens = torch.tensor(chosen, device=device)[:, None]
-        present = torch.cat([present, torch.ones_like(tokens)], 1)
+    found: list[Written | None] = [None] * len(prompts)
+    rules = Rules.of(network, stop, sampling, decode, tokenizer)
+    with Writing(network, prompts, rules, seeds=seeds, at_once=at_once) as writing:
+        while writing.goes_on:
+            writing.step()
+            for place, written in writing.ended():
+                found[place] = written
+                if on_answer is not None:
+                    on_answer(place, written)
+    return [written for written in found if written is not None]
 
 
-def _next_logits(network: Any, tokens: Tensor, present: Tensor, cache: DynamicCache) -> Tensor:
-    positions = (present.cumsum(1) - 1).clamp_(min=0)[:, -tokens.shape[1] :]
-    # An index, not a count: the slice of a count is not contiguous, and torch then copies the head for each row.
-    last = torch.tensor([tokens.shape[1] - 1], device=tokens.device)
-    result = network(
-        input_ids=tokens,
-        attention_mask=present,
-        position_ids=positions,
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=last,
-    )
-    return result.logits[:, -1].float().cpu()
+def step_by_step(
+    network: Any, prompts: Sequence[Sequence[int]], stop: set[int], sampling: Sampling, *, tokenizer: Any = None
+) -> Generator[list[int | None]]:
+    """Yield the next token of each prompt, or None where the answer has ended; a stop token is not shown.
+
+    All are written side by side. A stop string's tokens are shown: `stops.pieces` hides them in the text.
+    """
+    rules = Rules.of(network, stop, sampling, None, tokenizer)
+    with Writing(network, prompts, rules, at_once=len(prompts)) as writing:
+        while writing.goes_on:
+            newest = writing.step()
+            yield [newest.get(place) for place in range(len(prompts))]
 
 
-def _left_padded(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    longest = max(map(len, prompts))
-    tokens = torch.zeros(len(prompts), longest, dtype=torch.long)
-    present = torch.zeros_like(tokens)
-    for i, prompt in enumerate(prompts):
-        tokens[i, longest - len(prompt) :] = torch.tensor(prompt)
-        present[i, longest - len(prompt) :] = 1
-    return tokens.to(device), present.to(device)
+class Rows(Protocol):
+    """The network's side: rows that have read their prompts and tokens."""
+
+    refills: bool  # a row that has ended can be replaced while others go on
+
+    def fill(self, rows: Sequence[int], prompts: Sequence[Sequence[int]]) -> Tensor: ...  # (n, V)
+    def step(self, tokens: Sequence[int]) -> Tensor: ...  # (B, V)
+    def move(self, source: int, target: int) -> None: ...
 
 
-def _draw(logits: Tensor, sampling: Sampling, draw: torch.Generator) -> int:
-    """(V,) -> a token."""
-    if sampling.temperature == 0:
-        return int(logits.argmax())
-    p = torch.softmax(logits / sampling.temperature, -1)
-    if sampling.top_p < 1:
-        ordered, places = p.sort(descending=True)
-        beyond = ordered.cumsum(0) - ordered >= sampling.top_p  # the smallest set that holds top_p stays
-        p = torch.zeros_like(p).index_put_((places,), ordered.masked_fill(beyond, 0.0))
-    return int(torch.multinomial(p, 1, generator=draw))
+class Writing:
+    """Answers in the making; a context manager. Each `step` adds a token to every row."""
+
+    def __init__(
+        self,
+        network: Any,
+        prompts: Sequence[Sequence[int]],
+        rules: Rules,
+        *,
+        seeds: Sequence[int] | None = None,
+        at_once: int = AT_ONCE,
+    ) -> None:
+        assert seeds is None or len(seeds) == len(prompts)
+        self.network, self.prompts, self.rules = network, prompts, rules
+        self.rooms = _rooms(network, prompts, rules.sampling.tokens)
+        self.numbers = range(len(prompts)) if seeds is None else seeds
+        self.mixed = mixes_rows(network)
+        self.at_once = len(prompts) if self.mixed else max(1, min(at_once, len(prompts)))
+        self._waiting = deque(range(len(prompts)))
+        self._rows: list[Answer] = []  # row by row; some may have ended
+        self._ended: list[tuple[int, Written]] = []
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "Writing":
+        if self.prompts:
+            switch = self._stack.enter_context(thin(self.network, self.at_once))
+            kind = PackedRows if walks(self.network) and not self.mixed else PaddedRows
+            with torch.no_grad():
+                self._state: Rows = kind(self.network, self.at_once, self.prompts, switch)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @property
+    def goes_on(self) -> bool:
+        return bool(self._waiting or self._open)
+
+    @property
+    def _open(self) -> list[int]:
+        return [row for row, answer in enumerate(self._rows) if answer.written is None]
+
+    def ended(self) -> list[tuple[int, Written]]:
+        """-> the answers that have ended since this was last asked, with the places of their prompts."""
+        ended, self._ended = self._ended, []
+        return ended
+
+    @torch.no_grad()
+    def step(self) -> dict[int, int]:
+        """-> the newest token of each answer that got one, by the place of its prompt; stop tokens aside."""
+        newest: dict[int, int] = {}
+        if rows := self._open:
+            logits = self._state.step([answer.tokens[-1] for answer in self._rows])
+            newest |= self._draw(logits if len(rows) == len(logits) else logits[rows], rows)
+        while self._waiting and (rows := self._free()):
+            newest |= self._begin(rows)
+        if self._state.refills:
+            self._close()
+        return newest
+
+    def _free(self) -> list[int]:
+        """-> the rows that the next prompts can have."""
+        if not self._state.refills and self._open:
+            return []
+        if not self._state.refills:
+            self._rows = []
+        ended = [row for row, answer in enumerate(self._rows) if answer.written is not None]
+        return [*ended, *range(len(self._rows), self.at_once)][: len(self._waiting)]
+
+    def _begin(self, rows: Sequence[int]) -> dict[int, int]:
+        places = [self._waiting.popleft() for _ in rows]
+        logits = self._state.fill(rows, [self.prompts[place] for place in places])
+        for row, place in zip(rows, places, strict=True):
+            self._rows[row : row + 1] = [self._answer(place)]
+        return self._draw(logits, rows)
+
+    def _answer(self, place: int) -> Answer:
+        grammar = self.rules.grammar
+        fitting = None if grammar is None else grammar.begin()
+        return Answer(place, self.numbers[place], self.rooms[place], fitting, set(self.prompts[place]))
+
+    def _draw(self, logits: Tensor, rows: Sequence[int]) -> dict[int, int]:
+        drawing = [self._rows[row] for row in rows]
+        sampling = self.rules.sampling
+        changed = known(drawing, logits.shape[-1], sampling)
+        newest = {}
+        drawn = draw(logits, sampling, [answer.row for answer in drawing], changed)
+        for answer, token, logprob in zip(drawing, *drawn, strict=True):
+            if answer.add(token, logprob, self.rules):
+                newest[answer.place] = token
+            if answer.written is not None:
+                self._ended.append((answer.place, answer.written))
+        return newest
+
+    def _close(self) -> None:
+        """The last rows go on in the places of those that have ended: rows stand without gaps."""
+        for row in reversed(range(len(self._rows))):
+            if self._rows[row].written is not None:
+                last = len(self._rows) - 1
+                if row != last:
+                    self._state.move(last, row)
+                    self._rows[row] = self._rows[last]
+                self._rows.pop()
 
 
-Decode = Callable[[list[int]], str]
-
-
-def pieces(tokens: Iterator[list[int | None]], decode: Decode) -> Iterator[str]:
-    """The text of a single growing answer, in pieces that never break a character."""
-    so_far: list[int] = []
-    shown = ""
-    for step in tokens:
-        if step[0] is None:
-            break
-        so_far.append(step[0])
-        text = decode(so_far)
-        if not text.endswith("\ufffd"):
-            yield text[len(shown) :]
-            shown = text
-    rest = decode(so_far)[len(shown) :]
-    if rest:
-        yield rest
+def _rooms(network: Any, prompts: Sequence[Sequence[int]], most: int) -> list[int]:
+    """-> how many tokens each answer may have."""
+    context = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+    virtual = virtual_of(network)
+    rooms = []
+    for number, prompt in enumerate(prompts, 1):
+        if not prompt:
+            raise UserError(f"prompt {number}: empty; an answer needs something to follow")
+        left = most if not context else context - len(prompt) - (virtual.count if virtual is not None else 0)
+        if left < 1:
+            raise UserError(
+                f"prompt {number}: {len(prompt)} tokens, and the model reads {context} with the answer; shorten it"
+            )
+        rooms.append(min(most, left))
+    return rooms

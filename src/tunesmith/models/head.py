@@ -39,6 +39,38 @@ def plain_label_logprobs(
     return torch.cat([checkpoint(part, h, y, use_reentrant=False) for h, y in pairs])
 
 
+def choice_logprobs(
+    hidden: Tensor, choices: Tensor, head: nn.Module, shape: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
+    """(L, D), (L, K) -> (L, K) in float32: the log-probabilities of several tokens for each place."""
+
+    def part(h: Tensor, y: Tensor) -> Tensor:
+        logits = head(h) if shape is None else shape(head(h))
+        return torch.log_softmax(logits.float(), -1).gather(1, y)
+
+    pairs = zip(hidden.split(CHUNK), choices.split(CHUNK), strict=True)
+    return torch.cat([checkpoint(part, h, y, use_reentrant=False) for h, y in pairs])
+
+
+@torch.no_grad()
+def likeliest(
+    hidden: Tensor,
+    count: int,
+    head: nn.Module,
+    shape: Callable[[Tensor], Tensor] | None = None,
+    known: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """(L, D) -> (L, K), (L, K): the tokens that are likeliest, likeliest first, and their log-probabilities.
+
+    `known`: only so many tokens are looked at, for vocabularies that are padded behind the last one.
+    """
+    parts = []
+    for h in hidden.split(CHUNK):
+        logits = (head(h) if shape is None else shape(head(h))).float()[:, :known]
+        parts.append(torch.log_softmax(logits, -1).topk(min(count, logits.shape[-1]), -1))
+    return torch.cat([p.indices for p in parts]), torch.cat([p.values for p in parts])
+
+
 @torch.no_grad()
 def label_scores(hidden: Tensor, labels: Tensor, head: nn.Module, shape: Callable[[Tensor], Tensor] | None) -> Tensor:
     """(L, D), (L,) -> (L, 2): `label_logprobs`, and 1 where no token is more likely than the label."""

@@ -19,7 +19,7 @@ from tunesmith.core.batch import IGNORED, Example, TokenBatch, pack
 from tunesmith.core.errors import UserError
 from tunesmith.core.virtual import virtual_of
 from tunesmith.models.attention import Packing
-from tunesmith.models.head import label_logprobs, label_scores
+from tunesmith.models.head import choice_logprobs, label_logprobs, label_scores, likeliest
 from tunesmith.models.packed import CannotPack, packed_hidden, packed_rows
 from tunesmith.models.padded import padded_logprobs, padded_scores
 from tunesmith.models.walk import serves, walk
@@ -109,6 +109,17 @@ class CausalLM(Packed):
         hidden = self.hidden(batch, labelled)
         return label_scores(hidden, batch.labels[labelled], self.network.get_output_embeddings(), self.shape)
 
+    def among(self, batch: TokenBatch, choices: Tensor) -> Tensor:
+        """(L, K) tokens for each label -> (L, K), their log-probabilities. Not for padded rows."""
+        hidden = self.hidden(batch, (batch.labels != IGNORED).nonzero()[:, 0])
+        return choice_logprobs(hidden, choices, self.network.get_output_embeddings(), self.shape)
+
+    @torch.no_grad()
+    def likeliest(self, batch: TokenBatch, count: int, known: int) -> tuple[Tensor, Tensor]:
+        """-> (L, K), (L, K): the likeliest of the first `known` tokens at each label, and their log-probabilities."""
+        hidden = self.hidden(batch, (batch.labels != IGNORED).nonzero()[:, 0])
+        return likeliest(hidden, count, self.network.get_output_embeddings(), self.shape, known)
+
 
 def behind(batch: TokenBatch, count: int, *, own_places: bool) -> TokenBatch:
     """`batch` as it is read behind `count` virtual tokens, which all its examples share.
@@ -128,13 +139,13 @@ def behind(batch: TokenBatch, count: int, *, own_places: bool) -> TokenBatch:
     )
 
 
-def rounded(batch: TokenBatch) -> TokenBatch:
+def rounded(batch: TokenBatch, step: int = STEP) -> TokenBatch:
     """`batch` with a few idle tokens behind it, an example of their own that nobody sees or learns from.
 
     On a CPU each new number of rows costs oneDNN new kernels, some 0.1 s and 16 MB for a whole model; with lengths in
-    steps of `STEP` the same few are used again and again.
+    steps of `step` the same few are used again and again.
     """
-    spare = -len(batch.tokens) % STEP
+    spare = -len(batch.tokens) % step
     if not spare:
         return batch
     idle = torch.arange(spare, device=batch.tokens.device)

@@ -4,6 +4,7 @@ The tree stays transformers' own, so methods attach to it and files keep their n
 A module that is not what the family's code put there (a method wrapped it) is called as it is.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -27,7 +28,11 @@ class Way:
 
     cos: Tensor  # (T, D)
     sin: Tensor  # (T, D)
-    packing: Packing
+    mix: "Mix"
+
+
+Mix = Callable[[Any, Tensor, Tensor, Tensor], Tensor]
+"""A layer's attention module and its q (T, H, D), k and v (T, K, D), rotated -> (T, H, D)."""
 
 
 def serves(network: nn.Module) -> bool:
@@ -47,9 +52,26 @@ def walk(
 
     `recompute`: keep only what enters each layer, and compute the rest again in the backward pass.
     """
+    return through(network, x, way_of(network, x, positions, mixing(packing)), wanted, recompute)
+
+
+def way_of(network: Any, x: Tensor, positions: Tensor, mix: Mix) -> Way:
+    cos, sin = network.model.rotary_emb(x[None], positions[None])
+    return Way(cos[0], sin[0], mix)
+
+
+def mixing(packing: Packing) -> Mix:
+    """-> the attention of packed rows."""
+
+    def mix(attention: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return attend(q, k, v, packing, attention.scaling, window_of(attention), attention.layer_idx)
+
+    return mix
+
+
+def through(network: Any, x: Tensor, way: Way, wanted: Tensor | None, recompute: bool = False) -> Tensor:
+    """`walk`, with whatever attention `way` has. `wanted` None: all places."""
     body = network.model
-    cos, sin = body.rotary_emb(x[None], positions[None])
-    way = Way(cos[0], sin[0], packing)
     for layer in body.layers:
         kept = wanted if layer is body.layers[-1] else None
         if recompute and torch.is_grad_enabled():
@@ -79,22 +101,21 @@ def _mixed(attention: Any, x: Tensor, way: Way) -> Tensor:
     if hasattr(attention, "q_norm"):
         q, k = _norm(attention.q_norm, q), _norm(attention.k_norm, k)
     q, k = rotate(q, way.cos, way.sin), rotate(k, way.cos, way.sin)
-    mixed = attend(q, k, v, way.packing, attention.scaling, _window(attention), attention.layer_idx)
-    return mixed.view(len(x), -1)
+    return way.mix(attention, q, k, v).view(len(x), -1)
 
 
-def _window(attention: Any) -> int | None:
+def window_of(attention: Any) -> int | None:
     if hasattr(attention, "sliding_window"):  # layer by layer, as the Qwen families have it
         return attention.sliding_window
     return getattr(attention.config, "sliding_window", None)
 
 
 def _feed_forward(mlp: Any, x: Tensor) -> Tensor:
-    if isinstance(mlp, Beside):
+    if not hasattr(mlp, "gate_proj"):
+        if not isinstance(mlp, Beside):
+            return mlp(x)
         added, y = mlp.added(x), _feed_forward(mlp.base, x)
         return y if added is None else y + added
-    if not hasattr(mlp, "gate_proj"):
-        return mlp(x)
     gate, up = mlp.gate_proj(x), mlp.up_proj(x)
     inner = gated(gate, up)  # (T, F), the widest of all; its factors are kept anyway
     with recomputed(inner, partial(plain_gated, gate.detach(), up.detach())):

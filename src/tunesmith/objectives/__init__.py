@@ -5,18 +5,23 @@ from typing import Annotated
 from pydantic import Field
 
 from tunesmith.objectives.classify import Classify
+from tunesmith.objectives.distill import Distill
 from tunesmith.objectives.dpo import DPO
+from tunesmith.objectives.grpo import GRPO
 from tunesmith.objectives.ipo import IPO
 from tunesmith.objectives.kto import KTO
 from tunesmith.objectives.objective import ObjectiveConfig
 from tunesmith.objectives.orpo import ORPO
+from tunesmith.objectives.ppo import PPO
 from tunesmith.objectives.regress import Regress
 from tunesmith.objectives.reward import Reward
+from tunesmith.objectives.rloo import RLOO
 from tunesmith.objectives.sft import SFT
 from tunesmith.objectives.simpo import SimPO
 
 AnyObjective = Annotated[
-    SFT | DPO | IPO | KTO | ORPO | SimPO | Reward | Classify | Regress, Field(discriminator="kind")
+    SFT | DPO | IPO | KTO | ORPO | SimPO | Reward | Classify | Regress | GRPO | RLOO | PPO | Distill,
+    Field(discriminator="kind"),
 ]
 
 OBJECTIVES: dict[str, type[ObjectiveConfig]] = {
@@ -29,5 +34,9 @@ OBJECTIVES: dict[str, type[ObjectiveConfig]] = {
     "reward": Reward,
     "classify": Classify,
     "regress": Regress,
+    "grpo": GRPO,
+    "rloo": RLOO,
+    "ppo": PPO,
+    "distill": Distill,
 }
 """By the kind that a recipe names."""

@@ -3,21 +3,20 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from tunesmith.core.freed import give_back
 from tunesmith.evaluate.before_after import Outcome, compare, compare_general
 from tunesmith.evaluate.score import score_examples
-from tunesmith.evidence import ANSWERS_AT_ONCE, Questions
-from tunesmith.models.generate import Sampling, step_by_step
+from tunesmith.evidence import Questions
+from tunesmith.models.generate import AT_ONCE, Rules, Sampling, Writing
 from tunesmith.models.language import Packed
 from tunesmith.opening import Opened, base_of
 from tunesmith.rehearsal.training import timed, timed_passes
 from tunesmith.tasks import TASKS
 
-PATIENCE = 10.0  # seconds for one group of answers; a longer one is taken to go on to its limit
+PATIENCE = 10.0  # seconds for some answers; what has not ended then is taken to go on to its limit
 SCORED, GENERAL = 4, 3  # passes of items and of general text that are timed
 FEW = 8  # tokens of an answer of the tuned model: its rate, for its length is not that of the untrained one
 
@@ -80,31 +79,38 @@ class Asking:
         return timed_passes(score, list(map(len, texts)), limit, GENERAL)
 
     def answers(self, model: Packed, most: int | None) -> float:
-        """-> seconds to write all answers. `most`: stop after so many tokens and take the references' lengths."""
+        """-> seconds to write all answers. `most`: stop after so many tokens and take the references' lengths.
+
+        Rows that have ended are filled again, so that all tokens together make the steps, or the longest answer alone.
+        """
         written = self.questions.written
         if not written:
             return 0.0
         config, tokenizer = self.questions.config, self.opened.base.tokenizer
         stop = {token for token in (self.questions.prepared.stop, tokenizer.eos_token_id) if token is not None}
         sampling = Sampling(tokens=min(config.answer_tokens, most or config.answer_tokens))
-        groups = [written[i : i + ANSWERS_AT_ONCE] for i in range(0, len(written), ANSWERS_AT_ONCE)]
-        moments = [time.perf_counter()]
-        for _ in step_by_step(model.network, [item.prompt for item in groups[0]], stop, sampling):
-            moments.append(time.perf_counter())
-            if moments[-1] - moments[0] > PATIENCE:
-                break
-        ended = len(moments) - 1 < sampling.tokens and moments[-1] - moments[0] <= PATIENCE
-        reading = moments[1] - moments[0]  # the prompts, and the first token
-        each = median(b - a for a, b in pairwise(moments[1:])) if len(moments) > 2 else 0.0
-        usual = len(moments) - 1 if ended else config.answer_tokens
-        steps = [_steps(g, tokenizer, config.answer_tokens) if most else usual for g in groups]
-        prompts = [max(len(item.prompt) for item in group) * len(group) for group in groups]
-        return reading * sum(prompts) / prompts[0] + each * sum(n - 1 for n in steps)
+        some = [item.prompt for item in written[:AT_ONCE]]
+        steps: list[float] = []
+        ended: list[int] = []  # lengths
+        begin = time.perf_counter()
+        with Writing(model.network, some, Rules(stop, sampling)) as writing:
+            opening = time.perf_counter() - begin
+            while writing.goes_on and sum(steps) < PATIENCE:
+                steps.append(timed(writing.step))
+                ended += [len(answer.tokens) for _, answer in writing.ended() if answer.ended]
+        if most:
+            lengths = [_length(item, tokenizer, config.answer_tokens) for item in written]
+        else:
+            usual = mean(ended + [config.answer_tokens] * (len(some) - len(ended)))
+            lengths = [usual] * len(written)
+        reading = steps[0] * sum(len(item.prompt) for item in written) / sum(map(len, some))
+        each = median(steps[1:]) if len(steps) > 1 else 0.0
+        return opening + reading + each * max(sum(lengths) / AT_ONCE, max(lengths) - 1)
 
 
-def _steps(group: Sequence[Any], tokenizer: Any, most: int) -> int:
-    """-> tokens until the longest answer of a group has ended, when answers are as long as their references."""
-    return min(most, max(len(tokenizer(item.answer)["input_ids"]) + 1 for item in group))
+def _length(item: Any, tokenizer: Any, most: int) -> float:
+    """-> tokens of an answer that is as long as its reference."""
+    return float(min(most, len(tokenizer(item.answer)["input_ids"]) + 1))
 
 
 def _compare(questions: Questions) -> None:

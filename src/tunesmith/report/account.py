@@ -120,6 +120,7 @@ def cost(files: RunFiles) -> Html:
     if (train := result.train) is not None:
         rows += [
             ("Time of the steps", duration(train.seconds)),
+            *_writing(train.rollout_seconds),
             ("Steps", f"{count(train.steps)}, with {count(train.examples)} examples"),
             ("Tokens", f"{count(train.tokens)}, of them {count(train.trained_tokens)} trained"),
             ("Speed", f"{count(train.tokens_per_second)} tokens per second; padding is not counted"),
@@ -141,6 +142,10 @@ def cost(files: RunFiles) -> Html:
 
 
 _SPENT = {"evaluation_seconds": "Time of validations", "saving_seconds": "Time of checkpoints"}
+
+
+def _writing(seconds: float | None) -> list[tuple[object, object]]:
+    return [] if seconds is None else [("Of it, answers written and judged", duration(seconds))]
 
 
 def _spent(files: RunFiles, key: str) -> float:

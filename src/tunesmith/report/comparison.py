@@ -6,10 +6,13 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from tunesmith.core.errors import UserError
 from tunesmith.core.files import write_json
 from tunesmith.report.document import Chosen, Part
 
 NAME, DETAILS = "compare.json", "details.json"
+AGAIN = "the same `tunesmith compare` writes both again from the runs"
+FULL = "full"  # the method that all are held against, where it is among them
 
 
 class Value(Part):
@@ -99,7 +102,10 @@ class Details(Part):
     """The base's perplexity on general text."""
     against_base: dict[str, Against] = Field(default_factory=dict)
     """Quality, by method."""
-    against_full: dict[str, Against] = Field(default_factory=dict)
+    quality_between: dict[str, dict[str, Against]] = Field(default_factory=dict)
+    """By method and other method: the quality of the one less that of the other, on the same rows and seeds."""
+    forgetting_between: dict[str, dict[str, Against]] = Field(default_factory=dict)
+    """The same of the perplexity of general text."""
     forgetting_verdict: dict[str, str] = Field(default_factory=dict)
     general_accuracy: dict[str, Against] = Field(default_factory=dict)
     """Change of the share of general text's tokens that are the most likely ones."""
@@ -116,6 +122,13 @@ class Details(Part):
     seconds: float
     """Of all that was run."""
     environment: dict[str, Any] = Field(default_factory=dict)
+
+    def against_full(self, method: str) -> Against | None:
+        """Quality less that of full fine-tuning, where both were trained."""
+        return self.quality_between.get(method, {}).get(FULL)
+
+    def forgetting_against_full(self, method: str) -> Against | None:
+        return self.forgetting_between.get(method, {}).get(FULL)
 
 
 class Comparison(Part):
@@ -137,6 +150,15 @@ class Comparison(Part):
 
     @classmethod
     def read(cls, folder: Path) -> "Comparison":
-        rows = json.loads((folder / NAME).read_text(encoding="utf-8"))["rows"]
-        details = (folder / DETAILS).read_text(encoding="utf-8")
-        return cls(rows=[Row.model_validate(row) for row in rows], details=Details.model_validate_json(details))
+        """Raises UserError when a file is missing or damaged."""
+        texts = {}
+        for name in (NAME, DETAILS):
+            try:
+                texts[name] = (folder / name).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise UserError(f"{folder / name}: cannot be read; {AGAIN}") from error
+        try:
+            rows = json.loads(texts[NAME])["rows"]
+            return cls.model_validate({"rows": rows, "details": json.loads(texts[DETAILS])})
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise UserError(f"{folder}: {NAME} or {DETAILS} is damaged, or of another version; {AGAIN}") from error

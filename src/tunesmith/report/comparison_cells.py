@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tunesmith.report.comparison import Against, Details, Latency, Row, Value
+from tunesmith.report.comparison import FULL, Against, Details, Latency, Row, Value
 from tunesmith.report.numbers import count, metric, share, size
 
 
@@ -45,19 +45,19 @@ def ends(found: Value) -> str:
     return f"{how.value(found.low, found.high)} to {how.value(found.high, found.low)}"
 
 
-def against(found: Against, name: str, metric_name: str) -> str:
+def against(found: Against, name: str, metric_name: str, words: tuple[str, str] = ("better", "worse")) -> str:
     """-> `better than the base: +5.1 points`, or that no difference was detected."""
     how, kind = metric(metric_name), found.verdict.partition(" (")[0]
     if kind in ("better", "worse"):
-        return f"{kind} than {name}: {how.change(found.mean)}"
+        return f"{words[kind == 'worse']} than {name}: {how.change(found.mean)}"
     return f"like {name}: {how.change(found.low, unit=False)} to {how.change(found.high)}"
 
 
 def _quality(row: Row, details: Details) -> Cell:
     assert row.quality is not None
     small = [ends(row.quality), against(details.against_base[row.method], "the base", row.quality.metric)]
-    if row.method in details.against_full:
-        small.append(against(details.against_full[row.method], "full", row.quality.metric))
+    if (paired := details.against_full(row.method)) is not None:
+        small.append(against(paired, FULL, row.quality.metric))
     return Cell(value(row.quality), tuple(small))
 
 
@@ -68,8 +68,11 @@ def _forgetting(row: Row, details: Details) -> Cell:
     verdict = details.forgetting_verdict[row.method].partition(" (")[0]
     said = {"worse": "forgets", "better": "nothing forgotten"}.get(verdict, "none detected")
     between = f"{how.change(row.forgetting.low)} to {how.change(row.forgetting.high)}"
-    right = f"right tokens {metric('general_accuracy').change(accuracy.mean)}"
-    return Cell(how.change(row.forgetting.mean), (between, said, right))
+    small = [between, said]
+    if (paired := details.forgetting_against_full(row.method)) is not None:
+        small.append(against(paired, FULL, row.forgetting.metric, ("less", "more")))
+    small.append(f"next word right {metric('general_accuracy').change(accuracy.mean)}")
+    return Cell(how.change(row.forgetting.mean), tuple(small))
 
 
 def _latency(latency: Latency | None) -> Cell:

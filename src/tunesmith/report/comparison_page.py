@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.core.files import write_text
-from tunesmith.report.account import tried
 from tunesmith.report.comparison import Comparison, Details, Row
-from tunesmith.report.comparison_cells import HEAD, Cell, cells, ends, value
+from tunesmith.report.comparison_cells import HEAD, Cell, cells, value
+from tunesmith.report.comparison_tables import data_needed, each, learning_rates
 from tunesmith.report.html import document, unbroken
-from tunesmith.report.markup import Html, element, flattened, joined, listing, pairs, paragraph, shown, table
-from tunesmith.report.numbers import count, duration, metric, share, size
+from tunesmith.report.markup import Html, element, flattened, joined, listing, pairs, paragraph, shown
+from tunesmith.report.numbers import count, duration, metric, size
 from tunesmith.report.scatter import Axis, Point, scatter
 
 NAME = "compare.html"
@@ -32,8 +32,9 @@ def page(found: Comparison, folder: Path) -> str:
     parts = {
         "The table": _table(found),
         "The trade-offs": _picture(compared, details) if compared else None,
-        "Data needed": _data_needed(compared),
-        "Learning rates": _rates(details),
+        "Each against each": each(compared, details) if len(compared) > 2 else None,
+        "Data needed": data_needed(compared),
+        "Learning rates": learning_rates(details),
         "What was cut": _list(details.said) if details.said else None,
         "How it was measured": _how(details),
         "Environment": pairs((_key(key), _plain(key, v)) for key, v in flattened(details.environment)),
@@ -75,7 +76,7 @@ def _table(found: Comparison) -> Html:
     better = "more is better" if how.higher_is_better else "less is better"
     head = [element("span", name) for name in HEAD]
     head[1] = element("span", how.label, element("small", better))
-    head[2] = element("span", HEAD[2], element("small", "perplexity, 0 is none"))
+    head[2] = element("span", HEAD[2], element("small", "rise of perplexity, 0 is none"))
     lines = []
     for row in found.rows:
         first, *rest = cells(row, found.details)
@@ -105,7 +106,14 @@ def _table(found: Comparison) -> Html:
         "memory are medians over runs in processes of their own, which took turns. A token written: the trained model, "
         "the base, and the change written into the weights."
     )
-    return joined([element("div", inner, class_="wide"), paragraph(note, class_="note")])
+    notes = [note, _PACKED] if any(row.method == "qlora" for row in found.rows) else [note]
+    return joined([element("div", inner, class_="wide"), *(paragraph(one, class_="note") for one in notes)])
+
+
+_PACKED = (
+    "qlora is held against the base as it was before it was packed into 4 bits: what the packing costs is in its "
+    "quality and its forgetting, and may be most of what it seems to forget."
+)
 
 
 def _small(cell: Cell) -> Html:
@@ -146,38 +154,6 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _data_needed(rows: list[Row]) -> Html | None:
-    known = [row for row in rows if row.data_needed]
-    if not known:
-        return None
-    head = ["Method", *(f"{share(one.share)}, {count(one.rows)} rows" for one in known[0].data_needed or [])]
-    lines = [
-        [
-            row.method,
-            *(
-                joined([value(one.quality), element("small", ends(one.quality))]) if one.quality else "failed"
-                for one in row.data_needed or []
-            ),
-        ]
-        for row in known
-    ]
-    note = "The same number of steps on fewer training rows, one seed; the weights of the best validation are kept."
-    return joined([table(head, lines, numbers=range(1, len(head))), paragraph(note, class_="note")])
-
-
-def _rates(details: Details) -> Html | None:
-    if not details.rates:
-        return None
-    parts = [
-        element("div", element("h3", name), tried(choice), paragraph(_capital(choice.reason) + ".", class_="note"))
-        for name, choice in details.rates.items()
-        if choice.tried
-    ]
-    given = [(name, f"{c.value:g}", c.reason) for name, c in details.rates.items() if not c.tried]
-    rest = table(["Method", "Learning rate", "Why"], given, kind="chosen") if given else ""
-    return joined([element("div", *parts, class_="halves"), rest])
-
-
 def _how(details: Details) -> Html:
     how = metric(details.base_quality.metric)
     general = "" if details.base_general is None else f"{details.base_general:.2f} for the base"
@@ -190,9 +166,13 @@ def _how(details: Details) -> Html:
             ),
             ("Seeds", f"{shown(details.seeds)}; for each seed the methods were trained in turn"),
             ("Quality", f"{how.label}: {how.meaning}"),
-            ("Forgetting", f"perplexity of general English that is not the task's, after less before; {general}"),
+            (
+                "Forgetting",
+                "perplexity of general English that is not the task's, with what was trained switched on, less that of "
+                f"the base; {general}. An adapter that is switched off leaves the base as it was",
+            ),
             ("Learning rate", "of each method by trial: a few rates, a few steps each, validation loss"),
-            ("Not merged", shown([f"{name}: {why}" for name, why in details.cannot_merge.items()])),
+            ("Not merged", "; ".join(f"{name}: {why}" for name, why in details.cannot_merge.items()) or "none"),
         ]
     )
 

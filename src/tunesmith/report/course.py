@@ -5,7 +5,13 @@ from tunesmith.report.folder import RunFiles
 from tunesmith.report.markup import Html, element, joined, paragraph
 from tunesmith.report.svg import measure_chart
 
-UNITS = {"sft": "nats per token", "kto": "per answer"}
+UNITS = {
+    "sft": "nats per token",
+    "kto": "per answer",
+    "grpo": "per token",
+    "rloo": "per token",
+    "ppo": "per token",
+}
 """What a loss is per, by objective; of all others per pair."""
 _MANY = 5000  # points of a measure: more are not read
 
@@ -19,6 +25,16 @@ MEASURES = {
     "wanted_gain": "how much likelier wanted answers became, nats",
     "unwanted_gain": "how much likelier unwanted answers became, nats",
     "drift": "how much likelier answers became that belong to other prompts, nats",
+    "reward": "what the answers are worth: of sampled ones in training, of the likeliest ones on validation rows",
+    "reward_std": "how much that differs among the answers of a step",
+    "kl": "how far the policy has moved from the base, nats per token",
+    "entropy": "how undecided it is, nats per token",
+    "answer_length": "tokens of an answer",
+    "ended": "the share of answers that end by themselves",
+    "groups_without_signal": "the share of prompts whose answers are all worth the same",
+    "clipped": "the share of tokens that the clip keeps from counting",
+    "sampler_gap": "between what sampler and trainer say of the same tokens, nats: rounding, or something is wrong",
+    "value_error": "how wrong the expected reward is, squared and halved",
 }
 """What objectives log of themselves, in the order in which it is shown."""
 
@@ -26,7 +42,7 @@ MEASURES = {
 def measures(files: RunFiles) -> Html | None:
     """-> the charts, or None when the objective told nothing but its loss."""
     charts = []
-    for name, meaning in MEASURES.items():
+    for name, meaning in (MEASURES | _terms(files)).items():
         train, held = (points(files, prefix + name) for prefix in ("", "validation_"))
         if train or held:
             chart = Html(measure_chart(name.replace("_", " "), train, held))
@@ -37,6 +53,12 @@ def measures(files: RunFiles) -> Html | None:
         "Each step and its smoothed course; points are the validation rows. Sums over an answer's tokens are in nats."
     )
     return joined([element("div", *charts, class_="measures"), paragraph(note, class_="note")])
+
+
+def _terms(files: RunFiles) -> dict[str, str]:
+    """-> the terms of a reward, each by itself."""
+    first = files.metrics[0] if files.metrics else {}
+    return {name: "what this term alone says" for name in first if name.startswith("reward/")}
 
 
 def points(files: RunFiles, name: str) -> list[tuple[float, float]]:

@@ -36,9 +36,16 @@ class Training(Part):
     """Those that the model had to learn to produce."""
     seconds: float
     """Time of the steps alone."""
+    rollout_seconds: float | None = None
+    """The part of it in which answers were written and judged; absent where none are."""
     tokens_per_second: float
     peak_memory_bytes: int
     """The most memory the process held: on the GPU when there is one, else resident."""
+
+    @model_serializer(mode="wrap")
+    def _only_where_answers_are_written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        return {key: value for key, value in written.items() if value is not None}
 
 
 class Interval(Part):

@@ -26,6 +26,7 @@ class RunFiles:
     examples: list[dict[str, Any]] = field(default_factory=list)
     metrics: list[Line] = field(default_factory=list)
     timing: list[Line] = field(default_factory=list)
+    samples: list[Line] = field(default_factory=list)  # of runs that learn from their own answers
     missing: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -38,6 +39,8 @@ class RunFiles:
         found.examples = found._take(folder / "examples.json", _examples, [])
         found.metrics = found._take(folder / "metrics.jsonl", _lines, [])
         found.timing = found._take(folder / "timing.jsonl", _lines, [])
+        if (folder / "samples.jsonl").exists():
+            found.samples = found._take(folder / "samples.jsonl", _lines, [])
         if not found.evaluation and found.result is not None and found.result.evaluation is not None:
             found.evaluation = found.result.evaluation.model_dump()
         return found

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tunesmith.core.files import write_text
-from tunesmith.report import account, course, evidence
+from tunesmith.report import account, course, evidence, rewards
 from tunesmith.report.answer import answer, headline, values, verdict
 from tunesmith.report.folder import RunFiles
 from tunesmith.report.markup import Html, element, joined
@@ -22,7 +22,8 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 def write_report(folder: Path) -> Path:
     """Write `report.html` from the files of a run. What is missing or damaged is said in its place.
 
-    Reads result.json, recipe.yaml, data.json, evaluation.json, examples.json, metrics.jsonl and timing.jsonl.
+    Reads result.json, recipe.yaml, data.json, evaluation.json, examples.json, samples.jsonl, metrics.jsonl and
+    timing.jsonl.
     """
     path = folder / NAME
     write_text(path, page(RunFiles.read(folder), folder))
@@ -137,12 +138,14 @@ def _sections(files: RunFiles, folder: Path) -> list[Html]:
         "Loss": evidence.curves(files),
         "What the objective saw": course.measures(files),
         "Answers side by side": evidence.answers(files),
+        "Answers over time": rewards.samples(files),
         "Forgetting": evidence.forgetting(files),
         "Proof": account.proof(files),
         "How to use it": account.use(files, folder),
         "What it cost": account.cost(files),
         "What was asked": account.asked(files),
         "The data": account.data(files),
+        "What judged the answers": rewards.judges(files),
         "What was said on the way": account.notes(files),
         "Environment": account.environment(files),
     }

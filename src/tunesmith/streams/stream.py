@@ -15,10 +15,10 @@ is a pure function, so that a resumed run cannot drift.
 Stream = Callable[[int], Sequence[Batch]]
 
 
-def steps(feed: Feed, examples: Sequence[Example], *, seed: int, batch_size: int) -> Stream:
-    """-> the passes of each step, from 0."""
+def steps(feed: Feed, examples: Sequence[Example], *, seed: int, batch_size: int, updates: int = 1) -> Stream:
+    """-> the passes of each step, from 0. So many `updates` in a row are fed with the same examples."""
 
     def passes(step: int) -> Sequence[Batch]:
-        return feed([examples[i] for i in step_indices(seed, len(examples), batch_size, step)], step)
+        return feed([examples[i] for i in step_indices(seed, len(examples), batch_size, step // updates)], step)
 
     return passes

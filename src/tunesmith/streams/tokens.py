@@ -1,12 +1,12 @@
 """Examples of text into packed passes."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import TypeVar
 
 from tunesmith.core.batch import Example, TokenBatch, pack
 from tunesmith.streams.stream import Feed
 
-Row = TypeVar("Row", bound=Example)
+Row = TypeVar("Row", bound=Sized)
 
 
 def token_feed(tokens_per_pass: int, *, share: bool = True) -> Feed:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tunesmith.core.protocols import Eats
-from tunesmith.tasks import pairs, ranked, rated, targets, tokens
+from tunesmith.tasks import pairs, prompts, ranked, rated, targets, tokens
 from tunesmith.tasks.task import Task
 
 TASKS: Mapping[Eats, Task] = {
@@ -12,5 +12,6 @@ TASKS: Mapping[Eats, Task] = {
     "rated": rated.TASK,
     "targets": targets.TASK,
     "ranked": ranked.TASK,
+    "prompts": prompts.TASK,
 }
 """By what the objective eats."""

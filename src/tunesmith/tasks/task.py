@@ -1,19 +1,21 @@
 """The face of a task: how examples of one kind become passes, and what is measured on them before and after."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from tunesmith.core.answers import Answers
-from tunesmith.core.batch import Batch, TokenBatch
+from tunesmith.core.batch import Batch, Example, TokenBatch
 from tunesmith.core.protocols import Objective
 from tunesmith.evaluate.before_after import Outcome
 from tunesmith.models.language import Packed
 from tunesmith.streams.answers import Reference
 from tunesmith.streams.stream import Feed
+from tunesmith.train.progress import Event
 
 if TYPE_CHECKING:
     from tunesmith.evidence import Questions
@@ -35,6 +37,38 @@ class Task:
     """The tokens that pass for each question of the test part."""
     outcomes: Callable[[Scorer, "Questions", Sequence[int], int, torch.device], list[Outcome]]
     """What a model does on the questions at some places; a pass holds at most so many tokens."""
+
+
+@runtime_checkable
+class LiveFeed(Protocol):
+    """A feed that is more than a function: it judges by itself, speaks, hears what the loop does, and is closed."""
+
+    said: list[Callable[[str], None]]  # who is told its sentences
+
+    def validate(self, rows: Sequence[Example]) -> Mapping[str, float]: ...
+    def hear(self, event: Event) -> None: ...
+    def close(self) -> None: ...
+
+
+@contextmanager
+def attended(
+    feed: Feed, say: Callable[[str], None], hear: Callable[[Event], None]
+) -> Iterator[Callable[[Event], None]]:
+    """-> what is to be told of events while the feed is in use."""
+    if not isinstance(feed, LiveFeed):
+        yield hear
+        return
+    live = feed
+    live.said.append(say)
+
+    def both(event: Event) -> None:
+        live.hear(event)
+        hear(event)
+
+    try:
+        yield both
+    finally:
+        live.close()
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from tunesmith.models.language import Packed
 from tunesmith.streams.stream import Feed
 from tunesmith.streams.tokens import token_feed
 from tunesmith.tasks.task import Refer, Scorer, Task
+from tunesmith.tasks.teaching import taught_feed
 
 if TYPE_CHECKING:
     from tunesmith.evidence import Questions
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def _feed(opened: "Opened", model: Packed, refer: Refer) -> Feed:
-    return token_feed(opened.tokens_per_pass, share=not getattr(opened.recipe.method, "dropout", 0))
+    share = not getattr(opened.recipe.method, "dropout", 0)
+    if opened.recipe.objective.kind == "distill":
+        return taught_feed(opened, share=share)
+    return token_feed(opened.tokens_per_pass, share=share)
 
 
 def _sizes(questions: "Questions") -> list[int]:

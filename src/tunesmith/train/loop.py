@@ -154,6 +154,7 @@ class _Course:
         started = time.perf_counter()
         self.stepper.model.train()
         passes = stream(step)
+        made = time.perf_counter() - started
         rate = config.rate * factor(step, self.steps, kind=config.schedule, warmup=config.warmup)
         limit = self.stepper.limit
         try:
@@ -165,9 +166,12 @@ class _Course:
         if self.stepper.limit != limit:
             message = f"did not fit the memory; at most {self.stepper.limit} tokens a pass from now on"
             self.on_event(Event("halved", step + 1, message))
-        self._count(passes, {**means, "learning_rate": rate}, time.perf_counter() - started, metrics)
+        seconds = {"seconds": time.perf_counter() - started, "stream_seconds": made}
+        self._count(passes, {**means, "learning_rate": rate}, seconds, metrics)
 
-    def _count(self, passes: Sequence[Batch], values: dict[str, float], seconds: float, metrics: Metrics) -> None:
+    def _count(
+        self, passes: Sequence[Batch], values: dict[str, float], seconds: dict[str, float], metrics: Metrics
+    ) -> None:
         sizes = [measure(batch) for batch in passes]
         examples, tokens = sum(s.examples for s in sizes), sum(batch.size for batch in passes)
         self.done = replace(
@@ -182,7 +186,7 @@ class _Course:
         line = {**self._place(), **values, "units": units, "examples": examples, "tokens": tokens}
         if self.done.step % self.config.log_every == 0 or self.done.step == self.steps:
             metrics.write(line)
-        timing = {"seconds": seconds, "tokens_per_second": tokens / seconds}
+        timing = {**seconds, "tokens_per_second": tokens / seconds["seconds"]}
         memory = peak_memory(self.stepper.world.device)
         metrics.time({"step": self.done.step, **timing, "peak_memory_bytes": memory})
         self.on_event(Event("step", self.done.step, values={**line, **timing, "peak_memory_bytes": memory}))
@@ -236,6 +240,7 @@ class _Course:
             tokens=self.done.tokens,
             trained_tokens=self.done.trained_tokens,
             seconds=sum(line.get("seconds", 0.0) for line in timings(self.folder)),
+            stream_seconds=sum(line.get("stream_seconds", 0.0) for line in timings(self.folder)),
             best=self.done.best,
             best_step=best,
             stopped_early=self._patience_lost and self.done.step < self.steps,

@@ -46,3 +46,4 @@ class Fitted:
     stopped_early: bool
     interrupted: bool  # the same command goes on from `checkpoint`
     checkpoint: Path
+    stream_seconds: float = 0.0  # the part of `seconds` that went into making passes: answers are written there
