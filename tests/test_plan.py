@@ -48,7 +48,7 @@ def test_what_is_said_is_what_then_happens(
     assert main(["plan", *words]) == 0
     said = json.loads(capsys.readouterr().out)
     assert [path.name for path in data.parent.iterdir()] == [data.name], "nothing is left, nothing begun"
-    assert set(said["parts"]["seconds"]) == set(TIME_ADVICE) - {"probe"}
+    assert set(said["parts"]["seconds"]) == set(TIME_ADVICE) - {"probe", "reference"}
     assert set(said["parts"]["memory_bytes"]) == set(STAGES) == set(MEMORY_ADVICE)
     assert said["seconds"] == pytest.approx(sum(said["parts"]["seconds"].values()))
     assert all(seconds > 0 for seconds in said["parts"]["seconds"].values())

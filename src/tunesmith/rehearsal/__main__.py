@@ -123,7 +123,7 @@ def _played(opened: Opened, model: Packed, scratch: Path, clock: Clock) -> Measu
         seconds=_probing(opened, trained.seconds / steps, validation)
         | {
             "opening": taken["start"] + taken["data"] + taken["load"] + taken["attach"],
-            "reference": reference,
+            **({"reference": reference} if reference else {}),
             "training": trained.seconds,
             "validation": validation * calendar.validations,
             "checkpoints": taken["checkpoints"] * calendar.saves,
