@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from tests.stopping import Stopping
 from tunesmith import Recipe, UserError, run
 from tunesmith.core.errors import Interrupted
 from tunesmith.show import Show
@@ -151,16 +152,6 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
     whole = _recipe(tiny_folder("llama"), rows, tmp_path / "whole", {"kind": "grpo", "reward": reward})
     run(whole, Show(lambda _: None))
     cut = whole.model_copy(update={"output": str(tmp_path / "cut")})
-
-    class Stopping(Show):
-        def training(self, steps: int) -> Any:
-            made = super().training(steps)
-            hear = made.hear
-            made.hear = lambda event: (  # type: ignore[method-assign]
-                hear(event),
-                os.kill(os.getpid(), signal.SIGINT) if event.kind == "step" and event.step == 3 else None,
-            )
-            return made
 
     with pytest.raises(Interrupted):
         run(cut, Stopping(lambda _: None))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.stopping import Stopping
 from tunesmith import Recipe, UserError, run
 from tunesmith.core.errors import Interrupted
 from tunesmith.objectives import OBJECTIVES
@@ -88,23 +89,10 @@ def test_the_reference_is_read_once(
 def test_an_interrupted_run_goes_on_to_the_same_bytes(
     tiny_folder: Callable[[str], Path], pairs: str, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import os
-    import signal
-
     lora = {"kind": "lora", "dropout": 0.1}
     whole = _recipe(tiny_folder("llama"), pairs, tmp_path / "whole", name, method=lora)
     run(whole, Show(lambda _: None))
     cut = whole.model_copy(update={"output": str(tmp_path / "cut")})
-
-    class Stopping(Show):
-        def training(self, steps: int) -> Any:
-            made = super().training(steps)
-            hear = made.hear
-            made.hear = lambda event: (  # type: ignore[method-assign]
-                hear(event),
-                os.kill(os.getpid(), signal.SIGINT) if event.kind == "step" and event.step == 3 else None,
-            )
-            return made
 
     with pytest.raises(Interrupted):
         run(cut, Stopping(lambda _: None))
