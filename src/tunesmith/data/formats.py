@@ -1,6 +1,5 @@
 """What the rows of a file hold: one format for all of them, found from their fields, and each row in its typed form."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -161,18 +160,7 @@ def _told(config: Data, row: Row, labels: tuple[str, ...]) -> Told:
         return Told(row, replace(named, template=template).asked(), labels.index(named.label), named.label)
     values = _mapped(config, row)
     valued = Labelled(row, _text(row, values, "text"), "", labels, template)
-    return Told(row, valued.asked(), _number(row, values["label"]), None)
-
-
-def _number(row: Row, value: Any) -> float:
-    """Of a table a number is a text."""
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise UserError(f"{row.place}: `label` must be a number for objective=regress, not {str(value)[:40]!r}")
-    return number
+    return Told(row, valued.asked(), preferences.number(row, values["label"], "label", " for objective=regress"), None)
 
 
 def _label(row: Row, values: dict[str, Any]) -> Any:

@@ -67,7 +67,7 @@ def ranking(row: Row, values: Values) -> Judged:
         return Judged(row, answers, tuple((a, b) for a in places for b in places if a < b))
     if not isinstance(scores, list) or len(scores) != len(given):
         raise UserError(f"{row.place}: `scores` must be a list as long as `answers` ({len(given)})")
-    worth = [_number(row, score, "scores") for score in scores]
+    worth = [number(row, score, "scores") for score in scores]
     better = tuple((a, b) for a in places for b in places if worth[a] > worth[b])
     if not better:
         raise UserError(f"{row.place}: all `scores` are {worth[0]:g}; no answer is better than another")
@@ -167,18 +167,19 @@ def _alike(both: Sequence[Sequence[Message]]) -> int:
 
 def _margin(row: Row, values: Values) -> tuple[float, ...]:
     if (given := values.get("margin")) is not None:
-        return (_number(row, given, "margin"),)
+        return (number(row, given, "margin"),)
     scores = [values.get(name) for name in ("chosen_score", "rejected_score")]
     if any(score is None for score in scores):
         return ()
-    return (_number(row, scores[0], "chosen_score") - _number(row, scores[1], "rejected_score"),)
+    return (number(row, scores[0], "chosen_score") - number(row, scores[1], "rejected_score"),)
 
 
-def _number(row: Row, value: Any, name: str) -> float:
+def number(row: Row, value: Any, name: str, why: str = "") -> float:
+    """Of a table a number is a text. `why`: what needs it, to be told."""
     try:
-        number = math.nan if isinstance(value, bool) else float(value)
+        found = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise UserError(f"{row.place}: `{name}` must be a number, not {value!r}")
-    return number
+        found = math.nan
+    if not math.isfinite(found):
+        raise UserError(f"{row.place}: `{name}` must be a number{why}, not {str(value)[:40]!r}")
+    return found
