@@ -49,15 +49,26 @@ def _whole(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def _killed_run(command: list[str], kills: int, seconds: float, seed: int) -> int:
-    """Run `command` until it ends by itself, killing it `kills` times before. -> how many kills hit a live process."""
-    draw, hit = random.Random(seed), 0
+def _steps(folder: Path) -> int:
+    """How many steps a run has written down so far."""
+    metrics = folder / "metrics.jsonl"
+    return sum('"step"' in line for line in metrics.read_text().splitlines()) if metrics.exists() else 0
+
+
+def _killed_run(command: list[str], folder: Path, kills: int, steps: int) -> int:
+    """Run `command` until it ends by itself, killing it `kills` times before. -> how many kills hit a live process.
+
+    The moment is drawn in steps of the run, then in milliseconds: it does not depend on how fast the machine is.
+    """
+    draw, hit = random.Random(kills), 0
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     for _ in range(kills):
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(draw.uniform(0.3, 1.0) * seconds)
-        if process.poll() is None:
-            hit += 1
+        until = _steps(folder) + draw.randint(0, steps // (kills + 1))
+        while process.poll() is None and _steps(folder) < until:
+            time.sleep(0.005)
+        time.sleep(draw.uniform(0, 0.1))
+        hit += process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.wait()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
@@ -72,12 +83,11 @@ def test_a_killed_run_ends_as_one_that_was_not(kills, objective, tiny_folder, tm
     rows.write_text("\n".join(json.dumps(ROWS[objective](i)) for i in range(80)))
     base = tiny_folder("llama")
     command = _command(base, rows, tmp_path / "calm", objective)
-    begin = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
-    seconds = time.monotonic() - begin
-    hit = _killed_run(_command(base, rows, tmp_path / "killed", objective), kills, seconds, seed=kills)
+    killed = tmp_path / "killed"
+    hit = _killed_run(_command(base, rows, killed, objective), killed, kills, _steps(tmp_path / "calm"))
     assert hit >= (kills + 1) // 2
-    calm, killed = _whole(tmp_path / "calm"), _whole(tmp_path / "killed")
-    assert calm.keys() == killed.keys()
-    assert [name for name in calm if calm[name] != killed[name]] == []
+    calm, ended = _whole(tmp_path / "calm"), _whole(killed)
+    assert calm.keys() == ended.keys()
+    assert [name for name in calm if calm[name] != ended[name]] == []
