@@ -51,7 +51,7 @@ def _asked(recipe: Recipe, data: str | None) -> Recipe:
     other = {} if data is None else {"test": data}
     return recipe.model_copy(
         update={
-            "data": recipe.data.model_copy(update=other),
+            "data": recipe.texts.model_copy(update=other),
             "evaluate": recipe.evaluate.model_copy(update={"enabled": True}),
         }
     )

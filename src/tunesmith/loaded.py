@@ -254,14 +254,14 @@ def _of_run(folder: Path, base: str | None, dtype: torch.dtype, say: Say) -> Loa
     if recipe.method.kind != "full":
         packed = base_quantize(artifact)
         opened = load_base(name, dtype=dtype, allow_download=allowed, say=say, quantize=packed)
-        return _tuned(opened, artifact, recipe.data)
+        return _tuned(opened, artifact, recipe.texts)
     whole = load_place(Place(str(folder), artifact), dtype=dtype, cache=default_cache(), say=say)
 
     def original() -> Any:
         network = load_base(name, dtype=dtype, allow_download=allowed, say=say).network
         return network.to(whole.network.device)
 
-    return _whole(whole, "model", recipe.data, original)
+    return _whole(whole, "model", recipe.texts, original)
 
 
 def _tuned(base: Base, adapter: Path, data: Data) -> Loaded:

@@ -109,10 +109,10 @@ def read_run_recipe(folder: Path) -> Recipe:
 
 def open_source(recipe: Recipe, say: Say) -> Source:
     """Find the base and read the rows. All that can be refused without weights is refused here."""
-    refuse_optimizer(recipe.train.optimizer, _device())
+    refuse_optimizer(recipe.train.optimizer, the_device())
     named = with_paths(recipe, say)
     for key in ("train", "validation", "test"):
-        value = getattr(named.data, key)
+        value = getattr(named.texts, key)
         for path in (value,) if isinstance(value, str) else value or ():
             _refuse_missing(path, f"data.{key}", recipe.allow_download)
     place = resolve(recipe.base, allow_download=recipe.allow_download or None, say=say)
@@ -122,7 +122,7 @@ def open_source(recipe: Recipe, say: Say) -> Source:
     tokenizer = load_tokenizer(folder, config)
     context = getattr(config.get_text_config(), "max_position_embeddings", None)
     eats, allowed = recipe.objective.eats, recipe.allow_download
-    prepared = prepare(named.data, tokenizer, context=context, eats=eats, ending=ending, allow_download=allowed)
+    prepared = prepare(named.texts, tokenizer, context=context, eats=eats, ending=ending, allow_download=allowed)
     if not prepared.train:
         raise UserError("data.train: no row is left to train on")
     if recipe.train.learning_rate == "auto" and prepared.eats == "prompts":
@@ -139,7 +139,7 @@ def open_source(recipe: Recipe, say: Say) -> Source:
 
 def with_paths(recipe: Recipe, say: Say) -> Recipe:
     """The recipe with catalogue names and folders of parts in `data` replaced by files."""
-    data = recipe.data
+    data = recipe.texts
     if isinstance(data.train, str) and data.train in CATALOGUE and CATALOGUE[data.train].kind == "data":
         found = CATALOGUE[data.train]
         if is_here(found.name):  # a download says so itself
@@ -155,8 +155,10 @@ def with_paths(recipe: Recipe, say: Say) -> Recipe:
 def _with_parts(recipe: Recipe, folder: Path) -> Recipe:
     """`folder` holds train.* and maybe validation.* and test.*; the recipe's own files come first."""
     parts = {name: _part(folder, name) for name in ("train", "validation", "test")}
-    own = {name: getattr(recipe.data, name) for name in ("validation", "test")}
-    values = recipe.data.model_dump() | {k: str(v) for k, v in parts.items() if v} | {k: v for k, v in own.items() if v}
+    own = {name: getattr(recipe.texts, name) for name in ("validation", "test")}
+    values = (
+        recipe.texts.model_dump() | {k: str(v) for k, v in parts.items() if v} | {k: v for k, v in own.items() if v}
+    )
     return make_recipe(recipe.model_dump() | {"data": values})
 
 
@@ -216,7 +218,7 @@ def open_base(source: Source, folder: Path | None, say: Say) -> Opened:
     recipe = source.recipe
     if recipe.train.threads is not None:
         torch.set_num_threads(recipe.train.threads)
-    device = _device()
+    device = the_device()
     kept = _kept(folder)
     if kept is None:
         probe = choose(recipe.train.precision, device)
@@ -261,7 +263,8 @@ def reopen(opened: Opened) -> Any:
     return base.network.to(opened.device)
 
 
-def _device() -> torch.device:
+def the_device() -> torch.device:
+    """-> the GPU, where there is one that torch can use."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

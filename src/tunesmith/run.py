@@ -16,6 +16,7 @@ from tunesmith.report.document import RunResult
 from tunesmith.report.html import write_report
 from tunesmith.show import Show
 from tunesmith.stages import attach, measure, model_of, probe, train
+from tunesmith.studio.run import paint_run
 
 
 def run(recipe: Recipe, show: Show | None = None, known: Measured | None = None) -> RunResult:
@@ -32,7 +33,11 @@ def run(recipe: Recipe, show: Show | None = None, known: Measured | None = None)
             show.say(f"{folder}: this run is finished; for another, change the recipe or the output")
             return result
         with recorded(folder, recipe):
-            result = _run(recipe, folder, show, known)
+            if recipe.objective.eats == "pictures":
+                result, checks = paint_run(recipe, folder, show)
+                _refuse_failed(checks)
+            else:
+                result = _run(recipe, folder, show, known)
             result.write(folder)
             write_report(folder)
             return result

@@ -128,8 +128,12 @@ def load_scorer(place: str | Path, *, base: str | None = None, say: Say | None =
         where = Place(str(place), artifact)
         opened = load_place(where, dtype=torch.float32, cache=default_cache(), say=hear, head=head)
         opened.network.to(device)
-    data = (recipe.data if recipe else Data(train="texts")).model_copy(
-        update={"too_long": "refuse", "train_on": "assistant", "max_length": recipe.data.max_length if recipe else None}
+    data = (recipe.texts if recipe else Data(train="texts")).model_copy(
+        update={
+            "too_long": "refuse",
+            "train_on": "assistant",
+            "max_length": recipe.texts.max_length if recipe else None,
+        }
     )
     encoder = Encoder(data, opened.tokenizer, opened.context)
     return Scorer(Scored(opened.network).eval(), head, str(place), encoder, data.template)

@@ -4,6 +4,7 @@ Every download is pinned by version and by the sha256 of the whole file, so that
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from tunesmith.core.errors import UserError, near
@@ -25,6 +26,7 @@ class Entry:
     package: str | None = None
     version: str = ""
     size: int = 0  # bytes to download
+    paints: bool = False  # of a base: it makes pictures
 
     @property
     def requirement(self) -> str:
@@ -127,3 +129,8 @@ def entry(name: str) -> Entry:
     if name not in CATALOGUE:
         raise UserError(f"{name}: not in the catalogue ({', '.join(CATALOGUE)}){near(name, CATALOGUE)}")
     return CATALOGUE[name]
+
+
+def paints(base: str) -> bool:
+    """Whether the base of that name makes pictures: one of the catalogue, or a folder with the parts of one."""
+    return CATALOGUE[base].paints if base in CATALOGUE else (Path(base) / "model_index.json").is_file()

@@ -38,7 +38,7 @@ def check(
     said: list[str] = []
     source = open_source(recipe, to_stderr if as_json else said.append)
     prepared = source.prepared
-    found = findings(source.recipe.data, prepared)
+    found = findings(source.recipe.texts, prepared)
     if as_json:
         facts = prepared.facts | {"said": prepared.said, "lengths": _lengths(prepared.train)}
         print(dump({"rows": prepared.facts["rows_read"], "findings": found, "facts": facts}), end="")

@@ -103,6 +103,9 @@ METRICS = {
     "rouge_l": Metric("ROUGE-L", "longest common run of words in order, 0 to 1", True, False, 1),
     "chrf": Metric("chrF", "shared character sequences, 0 to 100", True, False, 100, 1),
     "loss": Metric("Loss", "surprise at the reference answers, nats per token"),
+    "denoising_loss": Metric(
+        "Loss", "squared error of what the denoiser says of held-out pictures, over all noise levels"
+    ),
     "unwanted_loss": Metric("Loss, unwanted answers", "surprise at answers that nobody wants, nats per token", True),
     "perplexity": Metric("Perplexity", "the exponential of the loss: among how many tokens it hesitates"),
     "general_loss": Metric("Loss, general text", "surprise at text that is not the task's, nats per token"),
