@@ -72,6 +72,7 @@ def test_words_of_a_name(name: str, words: str) -> None:
 def test_a_prompt_is_the_caption_of_all_unless_the_recipe_says_otherwise(tmp_path: Path) -> None:
     folder_of(tmp_path, 2)
     assert captions(tmp_path, "a zwx cat") == ["a zwx cat"] * 2
+    assert captions(tmp_path, "a zwx cat", captions="none") == ["a zwx cat"] * 2
     assert captions(tmp_path, "a zwx cat", captions="files") == ["thing, number 0, round", "thing, number 1, round"]
 
 

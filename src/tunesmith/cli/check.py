@@ -1,5 +1,6 @@
 """`tunesmith check`: what a run would make of the data, before anything is loaded but the tokenizer."""
 
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,11 +25,20 @@ def check(
     base: Base = None,
     objective: Objective = None,
     rows: Annotated[int, typer.Option(min=0, help="How many training rows are shown token by token.")] = 3,
+    sheet: Annotated[Path | None, typer.Option(help="Of pictures: a PNG to write, what is kept of each one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help='Print {"rows", "findings", "facts"}.')] = False,
 ) -> None:
     """Read the data as a run would: what it holds, what is doubtful, and which tokens are trained."""
+    from tunesmith.cli.check_pictures import check_pictures, holds_pictures
     from tunesmith.cli.ending import to_stderr
+    from tunesmith.core.errors import UserError
 
+    values = _values(words, base, objective)
+    if holds_pictures(values.get("data")):
+        check_pictures(values, sheet, as_json)
+        return
+    if sheet is not None:
+        raise UserError("--sheet: only for a folder of pictures")
     recipe = _recipe(words, base, objective)
 
     from tunesmith.cli.findings import findings, sentence
@@ -50,13 +60,21 @@ def check(
         _print_rows(source, rows)
 
 
-def _recipe(words: list[str], base: str | None, objective: str | None) -> "Recipe":
-    from tunesmith.cli.given import made, told_apart
+def _values(words: list[str], base: str | None, objective: str | None) -> dict[str, Any]:
+    from tunesmith.cli.given import told_apart
     from tunesmith.core.errors import UserError
+    from tunesmith.recipe import read_values
 
     path, overrides, others = told_apart(words)
     if len(others) > 1 or (path is not None and others):
         raise UserError(f"check: one file of examples or one recipe, not {path or others[0]} and {others[-1]} too")
+    return read_values(path, overrides, base=base, objective=objective, data=others[0] if others else None)
+
+
+def _recipe(words: list[str], base: str | None, objective: str | None) -> "Recipe":
+    from tunesmith.cli.given import made, told_apart
+
+    path, overrides, others = told_apart(words)
     return made(path, overrides, base=base, objective=objective, data=others[0] if others else None)
 
 

@@ -27,15 +27,17 @@ class Captions:
     source: str  # prompt, files, metadata, names or none
     of: dict[Path, str] = field(default_factory=dict)
     orphans: list[str] = field(default_factory=list)  # captions of no picture
-    problems: dict[Path, str] = field(default_factory=dict)  # why a picture has none, as a whole sentence
+    problems: dict[Path, tuple[str, str]] = field(default_factory=dict)  # why a picture has none: kind and sentence
 
 
 def captions(config: Pictures, found: Sequence[Place], prompt: str | None) -> Captions:
-    """-> what `config` says where the captions are. A prompt counts unless the recipe names another source."""
+    """-> what `config` says where the captions are. A prompt counts unless the recipe names captions."""
     roots = [Path(name) for name in (*config.sources, config.validation) if name is not None and Path(name).is_dir()]
     tables = [path for root in roots for path in visible(root, (".jsonl",)) if path.name == METADATA]
     texts = {place.path: text for place in found if (text := _beside(place.path)) is not None}
     kind = config.captions
+    if prompt is not None and kind == "none":
+        kind = "auto"
     if kind == "auto":
         kind = _recognised(found, prompt, tables, texts)
     if kind == "prompt":
@@ -93,20 +95,25 @@ def _from_files(found: Sequence[Place], roots: list[Path], texts: dict[Path, Pat
     made = Captions("files")
     twice = {place.path: some for some in namesakes(found) for place in some}
     for place in found:
-        text = texts.get(place.path)
-        if text is None:
-            made.problems[place.path] = (
-                f"no caption; write {place.path.with_suffix('.txt').name} beside it (an empty one for none), "
-                "or choose another data.captions"
-            )
+        if (text := texts.get(place.path)) is None:
+            missing = f"no caption; write {place.path.with_suffix('.txt').name} beside it (an empty one for none)"
+            made.problems[place.path] = "no_caption", f"{place.path}: {missing}, or choose another data.captions"
         elif place.path in twice:
             other = next(p.path.name for p in twice[place.path] if p.path != place.path)
-            made.problems[place.path] = f"{other} has the same name, so {text.name} would be said of both; rename one"
+            both = f"{other} has the same name, so {text.name} would be said of both; rename one"
+            made.problems[place.path] = "same_name", f"{place.path}: {both}"
         else:
-            made.of[place.path] = _one_line(read_text(text)) if read_bytes(text).strip() else ""
+            _read_into(made, place.path, text)
     used = set(texts.values())
     made.orphans = [str(path) for root in roots for path in visible(root, (".txt",)) if path not in used]
     return made
+
+
+def _read_into(made: Captions, picture: Path, text: Path) -> None:
+    try:
+        made.of[picture] = _one_line(read_text(text)) if read_bytes(text).strip() else ""
+    except UserError as error:
+        made.problems[picture] = "bad_caption", str(error)
 
 
 def _from_tables(found: Sequence[Place], roots: list[Path], tables: list[Path]) -> Captions:
@@ -125,7 +132,8 @@ def _from_tables(found: Sequence[Place], roots: list[Path], tables: list[Path]) 
             made.of[path] = text
     for place in found:
         if place.path not in made.of:
-            made.problems[place.path] = f"no caption; no line of {tables[0]} has it as file_name"
+            missing = f"{place.path}: no caption; no line of {tables[0]} has it as file_name"
+            made.problems[place.path] = "no_caption", missing
     return made
 
 
@@ -157,7 +165,8 @@ def _from_names(found: Sequence[Place]) -> Captions:
         if words and _whole(words):
             made.of[place.path] = words
         else:
-            made.problems[place.path] = "its name holds no word that could be its caption; rename it"
+            missing = f"{place.path}: its name holds no word that could be its caption; rename it"
+            made.problems[place.path] = "no_caption", missing
     return made
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from tunesmith.core.errors import UserError
 from tunesmith.core.files import sha256
@@ -35,6 +36,14 @@ class Seen:
     likeness: Likeness
 
 
+class Problem(NamedTuple):
+    """What stops a run."""
+
+    kind: str
+    row: int
+    sentence: str  # names the file
+
+
 @dataclass
 class Gathered:
     """The pictures of each part, and what does not fit."""
@@ -43,7 +52,7 @@ class Gathered:
     validation: list[Seen] = field(default_factory=list)  # of the recipe's own folder
     captions: Captions = field(default_factory=lambda: Captions("none"))
     shapes: tuple[Shape, ...] = ()
-    problems: list[tuple[str, Path, str]] = field(default_factory=list)  # kind, file, the sentence that names the file
+    problems: list[Problem] = field(default_factory=list)
     namesakes: list[list[Place]] = field(default_factory=list)
     unread: list[Path] = field(default_factory=list)
     orphan_masks: list[Path] = field(default_factory=list)
@@ -78,20 +87,21 @@ def _look(made: Gathered, place: Place, cover: Path | None, row: int, count: int
     try:
         opened = read_picture(place.path)
     except UserError as error:
-        made.problems.append(("unreadable", place.path, str(error)))
+        made.problems.append(Problem("unreadable", row, str(error)))
         return None
     width, height = opened.image.size
     shape = nearest(height, width, made.shapes)
     if (problem := _too_small(place.path, opened, shape)) is not None:
-        made.problems.append(("too_small", place.path, problem))
+        made.problems.append(Problem("too_small", row, problem))
         return None
-    if (missing := made.captions.problems.get(place.path)) is not None:
-        made.problems.append(("no_caption", place.path, f"{place.path}: {missing}"))
+    if (wordless := made.captions.problems.get(place.path)) is not None:
+        kind, sentence = wordless
+        made.problems.append(Problem(kind, row, sentence))
     if cover is not None:
         try:
             read_mask(cover, opened.image.size)
         except UserError as error:
-            made.problems.append(("mask", cover, str(error)))
+            made.problems.append(Problem("bad_mask", row, str(error)))
     return Seen(
         place,
         row,
@@ -119,8 +129,8 @@ def _too_small(path: Path, opened: Opened, shape: Shape) -> str | None:
     )
 
 
-def first_problem(problems: Sequence[tuple[str, Path, str]]) -> UserError:
+def first_problem(problems: Sequence[Problem]) -> UserError:
     """-> the error that stops a run: the first problem, and how many more there are."""
     more = len(problems) - 1
     rest = f" (and {more} more: `tunesmith check` lists them)" if more else ""
-    return UserError(problems[0][2] + rest)
+    return UserError(problems[0].sentence + rest)

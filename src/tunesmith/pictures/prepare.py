@@ -63,9 +63,13 @@ class _Parts:
 def prepare(config: Pictures, *, size: int, multiple: int, prompt: str | None = None) -> PreparedPictures:
     """-> the pictures of each part. `size` and `multiple`: the base's own edge, and what edges must be multiples of.
 
-    `prompt` is the caption of all, unless the recipe names another source. UserError names the file.
+    `prompt` is the caption of all, unless `data.captions` names others. UserError names the file.
     """
-    found = gather(config, size=size, multiple=multiple, prompt=prompt)
+    return prepared(config, gather(config, size=size, multiple=multiple, prompt=prompt))
+
+
+def prepared(config: Pictures, found: Gathered) -> PreparedPictures:
+    """-> as `prepare`, of what was gathered. UserError names the first problem."""
     if found.problems:
         raise first_problem(found.problems)
     parts = _parted(config, found)
