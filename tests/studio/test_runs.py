@@ -9,9 +9,12 @@ from PIL import Image, ImageDraw
 from tests.painters import tiny_pipeline
 from tests.stopping import Stopping
 from tunesmith.core.errors import Interrupted, UserError
+from tunesmith.models.load import Place
 from tunesmith.recipe import Recipe
 from tunesmith.run import run
 from tunesmith.show import Show
+from tunesmith.studio.merging import merge_pictures
+from tunesmith.studio.painter import load_painter
 
 QUICK = {
     "train": {"max_steps": 4, "precision": "float32", "threads": 1, "batch_size": 4, "learning_rate": 1e-3},
@@ -137,3 +140,31 @@ def test_what_cannot_be_is_said_in_one_line(more, message, bases, balls, tmp_pat
 def test_a_text_model_makes_no_pictures(tiny_folder, balls, tmp_path):
     with pytest.raises(UserError, match="this is a text model; it cannot make pictures"):
         run(_recipe(tiny_folder("llama"), balls, tmp_path / "run", objective="denoise"), Show(lambda _: None))
+
+
+def test_what_was_trained_is_painted_merged_and_switched_off(bases, balls, tmp_path):
+    folder = tmp_path / "run"
+    run(_recipe(bases("sd"), balls, folder), Show(lambda _: None))
+    painter = load_painter(str(folder))
+    on, off = painter.paint("a red ball", [3]), painter.paint("a red ball", [3], adapter="off")
+    none = painter.paint("a red ball", [3], strength=0.0)
+    bare = load_painter(str(bases("sd")), precision="float32").paint("a red ball", [3])
+    assert (on != off).any() and (off == none).all() and (off == bare).all()
+    several = painter.paint("a red ball", [1, 2, 3])
+    assert (several[2] == on[0]).all()
+    merged = merge_pictures(Place("sd", bases("sd")), folder / "adapter", tmp_path / "merged")
+    assert merged.apart < 1e-4
+    assert (
+        abs(load_painter(str(merged.folder), precision="float32").paint("a red ball", [3]).astype(int) - on).max() <= 1
+    )
+    with pytest.raises(UserError, match="exists already"):
+        merge_pictures(Place("sd", bases("sd")), folder / "adapter", tmp_path / "merged")
+
+
+@pytest.mark.parametrize("name", ["sd3", "sdxl"])
+def test_an_adapter_of_another_family_is_refused(name, bases, balls, tmp_path):
+    folder = tmp_path / "run"
+    run(_recipe(bases("sd"), balls, folder, evaluate={"enabled": False, "pictures": 0}), Show(lambda _: None))
+    with pytest.raises(UserError, match="adapter"):
+        merge_pictures(Place("other", bases(name)), folder / "adapter", tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()

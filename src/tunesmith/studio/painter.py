@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -82,11 +82,11 @@ class Painter:
         return self._pipelines[name]
 
 
-def load_painter(name: str, say: Say = print) -> Painter:
-    """Open a finished run on pictures, or a base. Raises UserError for anything else."""
+def load_painter(name: str, say: Say = print, *, precision: Literal["auto", "float32", "bfloat16"] = "auto") -> Painter:
+    """Open a finished run on pictures in the precision of its training, or a base. UserError for anything else."""
     folder = Path(name)
     if not (folder / RECIPE).is_file():
-        return Painter(_opened(resolve(name, say=say), choose("auto", the_device()).dtype), {"base": name})
+        return Painter(_opened(resolve(name, say=say), choose(precision, the_device()).dtype), {"base": name})
     recipe, result = read_run_recipe(folder), finished(folder)
     if result is None or result.artifact is None:
         raise UserError(f"{folder}: this run has not ended well yet; give its command again to go on")
