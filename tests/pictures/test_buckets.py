@@ -44,6 +44,10 @@ def test_the_shapes_of_stable_diffusion() -> None:
     assert enlarged(256, 256, (512, 512)) == 2 and enlarged(1024, 512, (512, 512)) == 1
 
 
+def test_between_two_shapes_the_squarer_is_taken_upright_and_on_its_side() -> None:
+    assert nearest(6, 12, shapes(96, 8)) == (72, 128) and nearest(12, 6, shapes(96, 8)) == (128, 72)
+
+
 def test_an_edge_that_cannot_be_halved_is_refused() -> None:
     with pytest.raises(UserError, match=r"data\.size: 100 must be a multiple of 64 for this base; near are 64 and 128"):
         shapes(100, 64)

@@ -37,9 +37,14 @@ def refuse_uneven(size: int, multiple: int) -> None:
 
 
 def nearest(height: int, width: int, among: tuple[Shape, ...]) -> Shape:
-    """-> the shape that keeps most of a picture; of two that keep as much, the larger."""
+    """-> the shape that keeps most of a picture; of two that keep as much the larger, then the squarer.
+
+    A picture on its side gets the same shape on its side.
+    """
     ratio = log(height / width)
-    return min(among, key=lambda shape: (round(abs(ratio - log(shape[0] / shape[1])), 9), -shape[0] * shape[1], shape))
+    return min(
+        among, key=lambda shape: (round(abs(ratio - log(shape[0] / shape[1])), 9), -shape[0] * shape[1], max(shape))
+    )
 
 
 def keeps(height: int, width: int, shape: Shape) -> float:
