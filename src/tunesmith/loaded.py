@@ -248,6 +248,8 @@ def base_of(adapter: Path) -> str:
 
 def _of_run(folder: Path, base: str | None, dtype: torch.dtype, say: Say) -> Loaded:
     recipe, artifact = finished_run(folder)
+    if recipe.objective.ending == "pictures":
+        raise UserError(f"{folder}: paints pictures and writes no text; use `tunesmith generate`")
     if recipe.objective.ending != "words":
         raise _scores_only(folder)
     name, allowed = base or recipe.base, recipe.allow_download or None

@@ -82,14 +82,14 @@ class Recipe(Config):
     def texts(self) -> Data:
         """The `data` section of a recipe that learns texts. Raises UserError where it learns pictures."""
         if not isinstance(self.data, Data):
-            raise UserError(f"objective: {self.objective.kind} learns pictures, and this is for texts")
+            raise UserError(f"objective: {self.objective.kind} learns pictures, and what was asked is for texts")
         return self.data
 
     @property
     def pictures(self) -> Pictures:
         """The `data` section of a recipe that learns pictures. Raises UserError where it learns texts."""
         if not isinstance(self.data, Pictures):
-            raise UserError(f"objective: {self.objective.kind} learns texts, and this is for pictures")
+            raise UserError(f"objective: {self.objective.kind} learns texts, and what was asked is for pictures")
         return self.data
 
     @property

@@ -114,6 +114,8 @@ def load_scorer(place: str | Path, *, base: str | None = None, say: Say | None =
     artifact = folder
     if (folder / RECIPE).is_file():
         recipe, artifact = finished_run(folder)
+        if recipe.objective.ending == "pictures":
+            raise UserError(f"{place}: paints pictures and scores no text; use `tunesmith generate`")
     head = head_in(artifact)
     if head is None:
         raise UserError(f"{place}: writes text and scores none; use generate")

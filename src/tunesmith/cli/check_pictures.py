@@ -39,9 +39,10 @@ def check_pictures(values: Mapping[str, Any], sheet: Path | None, as_json: bool)
 
     config = _config(values["data"])
     say = to_stderr if as_json else print
-    size = config.size or SIZE
-    multiple = gcd(size, max(1, size // 8), MULTIPLE)
-    if config.size is None:
+    shape = _shape(values.get("base"))
+    size = config.size or (shape[0] if shape else SIZE)
+    multiple = shape[1] if shape else gcd(size, max(1, size // 8), MULTIPLE)
+    if config.size is None and shape is None:
         say(f"note: the shapes are those of a base of {SIZE}x{SIZE} pixels; data.size=... for another one")
     found = gather(config, size=size, multiple=multiple, prompt=_prompt(values.get("objective")))
     doubts = findings(config, found)
@@ -63,6 +64,19 @@ def check_pictures(values: Mapping[str, Any], sheet: Path | None, as_json: bool)
         print("\n".join(map(sentence, doubts)) or "nothing doubtful was found")
     if found.problems:
         raise UserError(f"{', '.join(config.sources)}: {_pictures(found)} would stop a run; each is named above")
+
+
+def _shape(base: object) -> tuple[int, int] | None:
+    """-> the edge of the pictures that the image model was made for, and what edges are multiples of; None: no name."""
+    from tunesmith.catalogue.entries import paints
+
+    if not isinstance(base, str) or not paints(base):
+        return None
+
+    from tunesmith.bases import resolve
+    from tunesmith.models.diffusion.load import shape_of
+
+    return shape_of(resolve(base).path)
 
 
 def _config(data: object) -> "Pictures":

@@ -22,6 +22,7 @@ from tunesmith.models.gguf import quiet
 from tunesmith.models.load import Place, told
 
 VAE = "vae"
+PLACES = 128  # of a latent's edge, where a model says nothing: FLUX
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +61,27 @@ class PictureBase:
 
     @property
     def multiple(self) -> int:
-        """Edges of pictures are multiples of so many pixels: those of a place of the latent, twice for each halving."""
-        pixels = 2 ** (len(self.vae.config.block_out_channels) - 1)
-        if self.family.denoiser == "unet":
-            return int(pixels * 2 ** (len(self.denoiser.config.block_out_channels) - 1))
-        return int(pixels * 2)
+        """Edges of pictures are multiples of so many pixels."""
+        return shape_of(self.folder)[1]
 
     @property
     def size(self) -> int:
         """The edge of the pictures that it was made for, in pixels."""
-        pixels = 2 ** (len(self.vae.config.block_out_channels) - 1)
-        places = getattr(self.denoiser.config, "sample_size", None) or 64
-        return int((places if isinstance(places, int) else places[0]) * pixels)
+        return shape_of(self.folder)[0]
+
+
+def shape_of(folder: Path) -> tuple[int, int]:
+    """-> the edge of the pictures that a model was made for, and what edges are multiples of, in pixels.
+
+    A place of the latent is a square of pixels, twice as wide for each halving of the autoencoder; a U-Net halves again
+    with each of its blocks but the last, and a transformer reads squares of two by two places.
+    """
+    family = check_pipeline(folder)
+    inner, vae = (read_json(folder / part / "config.json") for part in (family.denoiser, VAE))
+    pixels = 2 ** (len(vae["block_out_channels"]) - 1)
+    halved = 2 ** (len(inner["block_out_channels"]) - 1) if family.denoiser == "unet" else 2
+    places = inner.get("sample_size") or PLACES
+    return int((places if isinstance(places, int) else places[0]) * pixels), pixels * halved
 
 
 def check_pipeline(folder: Path) -> Family:
