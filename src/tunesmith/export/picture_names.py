@@ -70,8 +70,8 @@ def from_compvis(name: str, layers: int = LAYERS) -> str | None:
         if name == old:
             return new
     if name.startswith("middle_block."):
-        _, number, *rest = name.split(".")
-        return _joined("mid_block", _MIDDLE[number], ".".join(rest)) if number in _MIDDLE else None
+        _, place, *ends = name.split(".")
+        return _joined("mid_block", _MIDDLE[place], ".".join(ends)) if place in _MIDDLE else None
     if (found := _BLOCK.fullmatch(name)) is None:
         return None
     side, number, inner, rest = found[1], int(found[2]), int(found[3]), found[4] or ""
@@ -92,9 +92,9 @@ def to_compvis(name: str, layers: int, attends: frozenset[str]) -> str | None:
         if name == old:
             return new
     if name.startswith("mid_block."):
-        _, kind, number, *rest = name.split(".")
-        place = next((old for old, new in _MIDDLE.items() if new == f"{kind}.{number}"), None)
-        return None if place is None else _joined_compvis(f"middle_block.{place}", ".".join(rest))
+        _, which, number, *ends = name.split(".")
+        middle = next((old for old, new in _MIDDLE.items() if new == f"{which}.{number}"), None)
+        return None if middle is None else _joined_compvis(f"middle_block.{middle}", ".".join(ends))
     if (found := _ALIKE.fullmatch(name)) is None:
         return None
     block, kind, layer, rest = int(found[2]), found[3], int(found[4]), found[5] or ""
