@@ -58,7 +58,7 @@ def _recipe(base: Path, balls: Path, output: Path, **more) -> Recipe:
     ("family", "more"),
     [
         ("sd3", {}),
-        ("flux", {"objective": SUBJECT}),
+        ("flux", {"objective": SUBJECT, "data": {"size": 16}}),
         ("sd", {}),
         ("sd-v", {"objective": SUBJECT}),
         ("sd", {"objective": SUBJECT | {"prior": "images", "class_images": 2}, "method": "loha"}),
