@@ -1,4 +1,4 @@
-"""Probes: sets of questions that are asked of base and tuned model, taken out of checked wheels. Never training data."""
+"""Probes: questions that are asked of base and tuned model, taken out of checked wheels. Never training data."""
 
 import csv
 import hashlib

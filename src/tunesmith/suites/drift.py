@@ -1,0 +1,60 @@
+"""How answers to the task's own prompts changed in shape: length, format, an end, repetition.
+
+words                 of an answer
+format_as_reference   share of answers that look like their reference (a number, a list, JSON, a line, ...)
+ended                 share that end by themselves within the tokens that they may have
+repeats               share that go round in circles (`suites.words`)
+distinct              distinct words over all words of the answers
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tunesmith.report.suites import SuiteFound
+from tunesmith.suites.subject import Subject
+from tunesmith.suites.suite import Item, Suite
+from tunesmith.suites.words import degenerate, form
+
+MOST = 40
+
+
+def find(subject: Subject) -> SuiteFound:
+    tokens = subject.opened.recipe.evaluate.answer_tokens
+    rows = subject.questions
+    items = subject.some(
+        [{"prompt": q.prompt, "reference": q.answer, "tokens": tokens, "place": i} for i, q in enumerate(rows)], MOST
+    )
+    subject.announce(SUITE.name, len(items), "prompts of the task")
+
+    def ask(some: Sequence[Item]) -> list[tuple[Any, Any]]:
+        return subject.sides.each(lambda side: [list(a) for a in side.written([i["prompt"] for i in some], tokens)])
+
+    pairs = subject.ask(SUITE.name, items, ask, at_once=16)
+    base, tuned = ([pair[side] for pair in pairs] for side in (0, 1))
+    family = subject.family()
+    lengths = [[float(len(text.split())) for text, _ in side] for side in (base, tuned)]
+    family.means("words", *lengths, "neither", unit=max(1.0, float(np.mean(lengths[0]))))
+    family.means("ended", *([float(ended) for _, ended in side] for side in (base, tuned)), "higher")
+    family.means("repeats", *([float(degenerate(text)) for text, _ in side] for side in (base, tuned)), "lower")
+    known = [item["reference"] for item in items]
+    if any(known):
+        alike = ([float(form(a[0]) == form(k)) for a, k in zip(side, known, strict=True)] for side in (base, tuned))
+        family.means("format_as_reference", *alike, "higher")
+    table = [{"": name, **_shape(side)} for name, side in (("base", base), ("tuned", tuned))]
+    return SuiteFound(about=SUITE.about, items=len(items), metrics=family.metrics(), tables={"answers": table})
+
+
+def _shape(answers: Sequence[Any]) -> dict[str, Any]:
+    texts = [text for text, _ in answers]
+    words = [word for text in texts for word in text.lower().split()]
+    forms = [form(text) for text in texts]
+    return {
+        "median words": float(np.median([len(text.split()) for text in texts])),
+        "distinct words": len(set(words)) / max(1, len(words)),
+        "most frequent format": max(sorted(set(forms)), key=forms.count),
+    }
+
+
+SUITE = Suite("drift", "answers to the task's own prompts: length, format, end, repetition", find)

@@ -1,0 +1,68 @@
+"""What a suite is: a question about what a tuning changed, asked of base and tuned model on the same items."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tunesmith.core.errors import UserError
+from tunesmith.evaluate.family import Better, Compared, judged
+from tunesmith.evaluate.statistics import Measure, paired_difference, paired_statistic
+from tunesmith.report.suites import MetricFound, SuiteFound
+
+if TYPE_CHECKING:
+    from tunesmith.suites.subject import Subject
+
+Item = Mapping[str, Any]
+"""What is asked: plain values. Its content is the key under which the answers to it are kept."""
+Answers = Sequence[Any]
+"""What one model did on the items, in their order: plain values."""
+
+
+class Unfit(UserError):  # noqa: N818 - a state, not an act
+    """A suite that cannot be asked of this run: an error where it was named, a note where all were asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    name: str
+    about: str
+    find: Callable[["Subject"], SuiteFound]
+    probes: tuple[str, ...] = ()  # names of the catalogue that must be on the disk
+    writes: bool = True  # whether it asks for text, which a network with a head cannot write
+    slow: str = ""  # what makes it slow, said before it begins
+
+
+@dataclass(slots=True)
+class Family:
+    """The metrics of one suite, gathered one by one and judged together."""
+
+    margin: float
+    found: dict[str, Compared] = field(default_factory=dict)
+
+    def means(
+        self,
+        name: str,
+        before: Sequence[float],
+        after: Sequence[float],
+        better: Better,
+        clusters: Sequence[object] | None = None,
+        unit: float | None = None,
+    ) -> None:
+        """A mean over items. `unit`: what the margin is a share of; None for shares of items, where it stands alone."""
+        difference = paired_difference(before, after, higher_is_better=better == "higher", clusters=clusters)
+        base, tuned = (float(np.mean(side)) if len(side) else 0.0 for side in (before, after))
+        margin = self.margin * (1.0 if unit is None else unit)
+        self.found[name] = Compared(base, tuned, difference, better, margin)
+
+    def statistic(
+        self, name: str, measure: Measure, before: np.ndarray, after: np.ndarray, better: Better, tested: bool = True
+    ) -> None:
+        """A statistic of all items, whose margin is a share of what the base has."""
+        difference = paired_statistic(measure, before, after, higher_is_better=better == "higher", resamples=2_000)
+        base, tuned = (float(measure(side[None])[0]) if len(side) else 0.0 for side in (before, after))
+        self.found[name] = Compared(base, tuned, difference, better, self.margin * abs(base) or None, tested)
+
+    def metrics(self) -> dict[str, MetricFound]:
+        return {name: MetricFound(**told) for name, told in judged(self.found).items()}
