@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import labelled, trained, tunesmith  # noqa: F401 - fixtures of the commands
+from tests.cli.conftest import labelled, trained_whole, tunesmith  # noqa: F401 - fixtures of the commands
 from tests.cli.rows import PLAIN, write_rows
 from tunesmith.cli import main
 
-WORDS = "mill river stone bread water hill rain cat gate voice".split()
+WORDS = ["mill", "river", "stone", "bread", "water", "hill", "rain", "cat", "gate", "voice"]
 
 
 def write_answers(path: Path, draw: random.Random, count: int) -> Path:

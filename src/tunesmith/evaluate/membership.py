@@ -37,14 +37,18 @@ def tpr_at(fpr: float, members: np.ndarray, others: np.ndarray) -> float:
 
 
 def above_chance(
-    measure: Callable[[np.ndarray, np.ndarray], float], chance: float, members: np.ndarray, others: np.ndarray
+    measure: Callable[[np.ndarray, np.ndarray], float],
+    chance: float,
+    members: np.ndarray,
+    others: np.ndarray,
+    resamples: int = RESAMPLES,
 ) -> Difference:
     """-> how far a measure of an attack is above chance, with an interval over both groups of rows; no test."""
     draw = np.random.default_rng(0)
     found = np.array(
         [
             measure(draw.choice(members, len(members)), draw.choice(others, len(others))) - chance
-            for _ in range(RESAMPLES)
+            for _ in range(resamples)
         ]
     )
     few = min(len(members), len(others))
@@ -58,10 +62,7 @@ def above_chance(
 def epsilon_bound(members: np.ndarray, others: np.ndarray, seed: int = 0) -> float:
     """(M,), (N,) -> a lower bound of epsilon that holds 95 times in 100; 0 where nothing can be said."""
     draw = np.random.default_rng(seed)
-    first, second = (
-        [part[order] for part, order in zip((members, others), half, strict=True)]
-        for half in _halves(draw, members, others)
-    )
+    first, second = _halves(draw, members, others)
     tried = np.quantile(np.concatenate(first), np.linspace(0, 1, THRESHOLDS))
     best = max(tried, key=lambda t: max(_bounds(t, *first)))
     side = int(np.argmax(_bounds(best, *first)))
@@ -74,8 +75,8 @@ def most(members: int, others: int) -> float:
 
 
 def _halves(draw: np.random.Generator, members: np.ndarray, others: np.ndarray) -> list[list[np.ndarray]]:
-    orders = [draw.permutation(len(members)), draw.permutation(len(others))]
-    return [[order[: len(order) // 2] for order in orders], [order[len(order) // 2 :] for order in orders]]
+    mixed = [draw.permutation(part) for part in (members, others)]
+    return [[part[: len(part) // 2] for part in mixed], [part[len(part) // 2 :] for part in mixed]]
 
 
 def _bounds(threshold: float, members: np.ndarray, others: np.ndarray) -> tuple[float, float]:

@@ -67,7 +67,9 @@ def _judged(subject: Subject, sides: Sequence[np.ndarray], right: Sequence[int])
 
 
 def _of_tokens(subject: Subject) -> SuiteFound:
-    items = subject.some([plain(cut(example)) for example in subject.as_tokens().test], TEXTS)
+    items = subject.some(
+        [plain(cut(example, subject.opened.base.context)) for example in subject.as_tokens().test], TEXTS
+    )
     subject.announce(SUITE.name, len(items), "answers, token by token", shares=False)
     pairs = subject.ask(
         SUITE.name, items, lambda some: subject.sides.each(lambda side: [binned(side, i) for i in some]), at_once=8

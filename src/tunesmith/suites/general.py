@@ -67,7 +67,8 @@ def _of(items: Sequence[Item], name: str) -> list[Item]:
 
 def _both(sides: Sides, item: Item) -> tuple[list[float], list[float]]:
     """-> of the base [nll, tokens, right ones]; of the tuned model the same, and the sum of KL(base || tuned)."""
-    example = cut(example_of(item) if "tokens" in item else sides.tuned.text(item["text"]))
+    whole = example_of(item) if "tokens" in item else sides.tuned.text(item["text"])
+    example = cut(whole, sides.opened.base.context)
     with sides.base() as base:
         first = base.distribution(example)
     second = sides.tuned.distribution(example)
@@ -87,11 +88,12 @@ def _labels(example: Example) -> Tensor:
     return torch.tensor([token for place, (token, trained) in enumerate(pairs) if trained and place])
 
 
-def cut(example: Example) -> Example:
-    """-> its last tokens: of a row of the task the answer is what is scored."""
-    if len(example) <= LONGEST:
+def cut(example: Example, context: int) -> Example:
+    """-> its last tokens, as many as are read: of a row of the task the answer is what is scored."""
+    most = min(LONGEST, context)
+    if len(example) <= most:
         return example
-    return Example(example.tokens[-LONGEST:], [False, *example.trained[1 - LONGEST :]], example.row)
+    return Example(example.tokens[-most:], [False, *example.trained[1 - most :]], example.row)
 
 
 SUITE = Suite(
