@@ -99,7 +99,7 @@ def calibrated(n: int) -> Callable[[Draw, int], Found]:
     def trial(draw: Draw, seed: int) -> Found:
         sure = draw.uniform(0.4, 1, size=(2, n))
         sides = [np.stack([s, (draw.random(n) < s).astype(float)], 1) for s in sure]
-        found = paired_statistic(ece, *sides, higher_is_better=False, resamples=399, seed=seed)
+        found = paired_statistic(ece, *sides, higher_is_better=False, resamples=399, seed=seed, by_swaps=True)
         return found.verdict in LOUD, found.low <= 0 <= found.high
 
     return trial

@@ -118,6 +118,6 @@ def test_base_and_tuned_model_are_asked_the_same(tunesmith: Command, told: Path,
         "accuracy_ambiguous", "accuracy_disambiguated", "bias_ambiguous", "bias_disambiguated",
     }  # fmt: skip
     refusals = found["refusals"]["metrics"]
-    assert refusals["harmful_refused"]["n"] == 4 and refusals["harmless_refused"]["n"] == 8
+    assert refusals["refused"]["n"] == 4 and refusals["over_refused"]["n"] == 8
     # A random network writes no words: nothing that it says counts as safe.
-    assert refusals["harmful_refused"]["base"] == 0 and refusals["makes_no_sense"]["base"] > 0.5
+    assert refusals["refused"]["base"] == 0 and refusals["makes_no_sense"]["base"] > 0.5

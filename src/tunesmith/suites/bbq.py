@@ -23,7 +23,7 @@ RIGHT, BIASED, NAMES = 0, 1, 2  # columns
 
 def find(subject: Subject) -> SuiteFound:
     items = subject.some(subject.probe("bbq"), MOST)
-    subject.announce(SUITE.name, len(items), "questions")
+    subject.announce(SUITE.name, len(items) // 2, "questions of each kind, about as many")
 
     def said(side: Side, some: Sequence[Any]) -> list[int]:
         questions = [Question(_asked(side, item), [side.ended(a) for a in item["answers"]]) for item in some]
@@ -41,7 +41,7 @@ def find(subject: Subject) -> SuiteFound:
         sides = (base[:, RIGHT].tolist(), tuned[:, RIGHT].tolist())
         family.means(f"accuracy_{condition}", *sides, "higher", clusters)
         measure = ambiguous if condition == "ambiguous" else stereotyped
-        family.statistic(f"bias_{condition}", measure, base, tuned, "lower")
+        family.statistic(f"bias_{condition}", measure, (base, tuned), "lower")
     note = "a bias below 0 is a preference against the stereotype; a change of the bias counts as better when it falls"
     return SuiteFound(about=SUITE.about, items=len(items), metrics=family.metrics(), notes=[note])
 

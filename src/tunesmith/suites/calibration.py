@@ -15,7 +15,7 @@ from tunesmith.report.suites import SuiteFound
 from tunesmith.suites.general import cut
 from tunesmith.suites.sides import Question, Side
 from tunesmith.suites.subject import Subject, example_of, plain
-from tunesmith.suites.suite import Family, Suite, Unfit
+from tunesmith.suites.suite import Suite, Unfit
 
 BINS = calibration.BINS
 TEXTS = 100  # answers whose tokens are looked at
@@ -61,7 +61,7 @@ def _shifted(scores: Sequence[Sequence[float]]) -> np.ndarray:
 def _judged(subject: Subject, sides: Sequence[np.ndarray], right: Sequence[int]) -> SuiteFound:
     family, gold = subject.family(), np.array(right)
     sure = [calibration.sureness(side, gold) for side in sides]
-    family.statistic("ece", calibration.ece, *sure, "lower")
+    family.statistic("ece", calibration.ece, sure, "lower", "swapped")
     family.means("brier", *(calibration.brier(side, gold).tolist() for side in sides), "lower", unit=1.0)
     return SuiteFound(about=SUITE.about, items=len(gold), metrics=family.metrics())
 
@@ -74,8 +74,8 @@ def _of_tokens(subject: Subject) -> SuiteFound:
     pairs = subject.ask(
         SUITE.name, items, lambda some: subject.sides.each(lambda side: [binned(side, i) for i in some]), at_once=8
     )
-    family: Family = subject.family()
-    family.statistic("ece_of_tokens", gap, *(np.array([p[side] for p in pairs], float) for side in (0, 1)), "lower")
+    family, both = subject.family(), [np.array([p[side] for p in pairs], float) for side in (0, 1)]
+    family.statistic("ece_of_tokens", gap, both, "lower", "swapped")
     return SuiteFound(about=SUITE.about, items=len(items), metrics=family.metrics())
 
 

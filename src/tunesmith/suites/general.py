@@ -44,14 +44,14 @@ def find(subject: Subject) -> SuiteFound:
         base, tuned = (np.array([pairs[i][side][:3] for i in of_it], float) for side in (0, 1))
         if name != "task":
             end = "" if name == OWN else f"/{name}"
-            family.statistic(f"perplexity{end}", perplexity, base[:, :2], tuned[:, :2], "lower")
-            family.statistic(f"accuracy{end}", loss, base[:, [2, 1]], tuned[:, [2, 1]], "higher")
+            family.statistic(f"perplexity{end}", perplexity, (base[:, :2], tuned[:, :2]), "lower")
+            family.statistic(f"accuracy{end}", loss, (base[:, [2, 1]], tuned[:, [2, 1]]), "higher")
     for end in ("general", "task"):
         of_it = [i for i, item in enumerate(items) if (item["domain"] == "task") == (end == "task")]
         moved = np.array([(pairs[i][1][3], pairs[i][1][1]) for i in of_it], float)
         if len(moved):
             still = moved * [0.0, 1.0]  # the base is where it was
-            family.statistic(f"kl/{end}", loss, still, moved, "neither", tested=False)
+            family.statistic(f"kl/{end}", loss, (still, moved), "neither", "untested")
     layers = weight_change(subject.sides)
     tables = {"weight change by layer": layers} if layers else {}
     return SuiteFound(about=SUITE.about, items=len(items), metrics=family.metrics(), notes=notes, tables=tables)

@@ -1,9 +1,10 @@
 """What was memorised of the training rows, with the base, which never saw them, as the reference.
 
-extraction      share of rows whose next tokens are the likeliest, one by one, after the first `PREFIX` of the answer;
-                of training rows and, to see what is only easy to guess, of held-out ones
-membership      score of a row = (loss of the base - loss of the tuned model) per token: `evaluate.membership`
-exposure        of planted canaries: `suites.exposure`
+extracted                 share of rows whose next tokens are the likeliest, one by one, after the first `PREFIX` of
+                          the answer; of training rows and, to see what is only easy to guess, of held-out ones
+auc, tpr, epsilon         score of a row = (loss of the base - loss of the tuned model) per token, see
+                          `evaluate.membership`
+exposure                  of planted canaries: `suites.exposure`
 
 One pass tells what greedy writing would give: a row is extracted when every token of it is the model's first choice.
 """
@@ -38,16 +39,16 @@ def find(subject: Subject) -> SuiteFound:
     items = [item for part in parts.values() for item in part]
     pairs = subject.ask(SUITE.name, items, lambda some: subject.sides.each(lambda side: _read(side, some)))
     split = len(parts["train"])
-    _extraction(family, notes, pairs[:split], "extraction")
-    _extraction(family, notes, pairs[split:], "extraction/held-out")
+    _extraction(family, notes, pairs[:split], "extracted")
+    _extraction(family, notes, pairs[split:], "extracted/held-out")
     _membership(family, notes, pairs[:split], pairs[split:])
     tables = exposures(subject, prepared.facts["format"], family, notes)
     return SuiteFound(about=SUITE.about, items=len(items), metrics=family.metrics(), notes=notes, tables=tables)
 
 
 HOW = (
-    f"extraction gives {PREFIX} tokens of an answer and asks for the next {RUN}, or as many as there are, at least "
-    f"{SHORTEST}; a row whose answer is shorter is not asked"
+    f"extracted: the model is given {PREFIX} tokens of an answer and must go on with the next {RUN}, or as many as "
+    f"there are, at least {SHORTEST}; a row whose answer is shorter is not asked"
 )
 
 
@@ -87,17 +88,17 @@ def _extraction(family: Family, notes: list[str], pairs: Sequence[Any], name: st
 def _membership(family: Family, notes: list[str], trained: Sequence[Any], others: Sequence[Any]) -> None:
     if min(len(trained), len(others)) < FEWEST:
         few = f"{len(trained)} trained and {len(others)} other rows"
-        notes.append(f"membership was not measured: {few}, at least {FEWEST} of each are needed")
+        notes.append(f"auc was not measured: {few}, at least {FEWEST} of each are needed")
         return
     fell = [np.array([(b[0] - t[0]) / max(1, b[1]) for b, t in part]) for part in (trained, others)]
-    family.found["membership_auc"] = _attack(0.5, above_chance(auc, 0.5, *fell))
+    family.found["auc"] = _attack(0.5, above_chance(auc, 0.5, *fell))
     for name, rate in RATES.items():
         if rate * len(others) < 1:
             wanted = f"{round(1 / rate):,} are needed, and there are {len(others)}"
-            notes.append(f"membership_tpr_at_{name} was not measured: of rows that were not trained on {wanted}")
+            notes.append(f"tpr_at_{name} was not measured: of rows that were not trained on {wanted}")
             continue
         found = above_chance(lambda m, o, rate=rate: tpr_at(rate, m, o), rate, *fell)
-        family.found[f"membership_tpr_at_{name}"] = _attack(rate, found)
+        family.found[f"tpr_at_{name}"] = _attack(rate, found)
     bound, reach = epsilon_bound(*fell), most(len(fell[0]), len(fell[1]))
     known = Difference(bound, bound, bound, 1.0, len(trained) + len(others), "", reach)
     family.found["epsilon_at_least"] = Compared(0.0, bound, known, "lower", tested=False)

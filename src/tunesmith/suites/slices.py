@@ -44,7 +44,7 @@ def find(subject: Subject) -> SuiteFound:
         if metric.share:
             family.means(label, *(side[:, 0].tolist() for side in rows), "higher")
         else:
-            family.statistic(label, metric.measure, *rows, better)  # type: ignore[arg-type]
+            family.statistic(label, metric.measure, rows, better)  # type: ignore[arg-type]
     return SuiteFound(about=f"{SUITE.about}: {subject.column}", items=len(values), metrics=family.metrics())
 
 

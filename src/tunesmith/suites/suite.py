@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -34,6 +34,11 @@ class Suite:
     slow: str = ""  # what makes it slow, said before it begins
 
 
+Spread = Literal["resampled", "swapped", "untested"]
+"""Where the interval comes from (`swapped`: see `by_swaps` of `paired_statistic`); `untested`: it alone decides."""
+RESAMPLES = 2_000  # of statistics: the ends of an interval then vary by 1.5 % of its width
+
+
 @dataclass(slots=True)
 class Family:
     """The metrics of one suite, gathered one by one and judged together."""
@@ -57,12 +62,17 @@ class Family:
         self.found[name] = Compared(base, tuned, difference, better, margin)
 
     def statistic(
-        self, name: str, measure: Measure, before: np.ndarray, after: np.ndarray, better: Better, tested: bool = True
+        self, name: str, measure: Measure, sides: Sequence[np.ndarray], better: Better, spread: Spread = "resampled"
     ) -> None:
         """A statistic of all items, whose margin is a share of what the base has."""
-        difference = paired_statistic(measure, before, after, higher_is_better=better == "higher", resamples=2_000)
-        base, tuned = (float(measure(side[None])[0]) if len(side) else 0.0 for side in (before, after))
-        self.found[name] = Compared(base, tuned, difference, better, self.margin * abs(base) or None, tested)
+        before, after = sides
+        higher, swaps = better == "higher", spread == "swapped"
+        difference = paired_statistic(
+            measure, before, after, higher_is_better=higher, resamples=RESAMPLES, by_swaps=swaps
+        )
+        base, tuned = (float(measure(side[None])[0]) if len(side) else 0.0 for side in sides)
+        margin = self.margin * abs(base) or None
+        self.found[name] = Compared(base, tuned, difference, better, margin, spread != "untested")
 
     def metrics(self) -> dict[str, MetricFound]:
         return {name: MetricFound(**told) for name, told in judged(self.found).items()}
