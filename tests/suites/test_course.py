@@ -76,6 +76,9 @@ def test_other_rows_have_a_place_of_their_own(tunesmith: Command, run: Path, tmp
     place = run / "evaluation" / "more"
     assert json.loads((place / "suites.json").read_text())["suites"]["slices"]["items"] == 14
     assert (place / "suites.html").is_file() and not (run / "suites.json").exists()
+    write_answers(rows, random.Random(6), 16)  # the same name, other rows
+    said = tunesmith("evaluate", run, "--suite", "task", "--data", rows, "--json")
+    assert json.loads(said.out)["suites"]["task"]["items"] == 16
 
 
 def test_canaries_are_exposed_and_rows_are_told_apart(tunesmith: Command, run: Path) -> None:

@@ -1,5 +1,6 @@
 """`tunesmith evaluate`: base against tuned, measured again, and what else a tuning changed."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,7 +73,7 @@ def evaluate(
     print_comparison(measured)
     if data is None:
         print(f"\nreport: {run / 'report.html'}")
-    print("what else changed: tunesmith evaluate RUN --suite all")
+    print(f"what else changed: tunesmith evaluate {shlex.quote(str(run))} --suite all")
 
 
 def _refuse_idle(limit: int | None) -> None:

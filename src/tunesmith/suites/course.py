@@ -1,14 +1,14 @@
 """Suites over a finished run, one after the other: what was found is on the disk after each of them."""
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tunesmith.again import measure_again, measured_on, open_tuned, place_of
 from tunesmith.catalogue.fetch import is_here
 from tunesmith.core.errors import UserError, near
-from tunesmith.core.files import RunLock, make_folder
+from tunesmith.core.files import RunLock, make_folder, write_text
 from tunesmith.data.encode import Encoder
+from tunesmith.data.rows import fingerprint
 from tunesmith.ends import face
 from tunesmith.loaded import finished_run
 from tunesmith.opening import open_base, open_source
@@ -25,6 +25,8 @@ from tunesmith.suites.subject import Subject
 from tunesmith.suites.suite import Suite, Unfit
 
 ALL = "all"
+OF_ITEMS = ("task", "slices", "calibration")  # suites that read what the run's own evaluation left
+MARK = "rows.sha256"  # of other rows, in their place
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,8 @@ def run_suites(run: Path, asked: Asked, show: Show) -> SuitesFound:
     recipe, artifact = finished_run(run)
     wanted = _chosen(asked, recipe, show)
     place = place_of(run, asked.data)
-    if not (place / own.EVALUATION).is_file() and any(
-        suite.name in ("task", "slices", "calibration") for suite in wanted
-    ):
-        measure_again(run, asked.data, show)
+    if any(suite.name in OF_ITEMS for suite in wanted):
+        _measure(run, place, asked.data, show)
     with RunLock(run):
         make_folder(place)
         found = _known(place, identity(run, recipe))
@@ -70,14 +70,26 @@ def run_suites(run: Path, asked: Asked, show: Show) -> SuitesFound:
     return found
 
 
+def _measure(run: Path, place: Path, data: str | None, show: Show) -> None:
+    """Have the test rows measured, unless these very ones were."""
+    mark, now = place / MARK, None if data is None else fingerprint(data)
+    known = mark.read_text(encoding="utf-8") if mark.is_file() else None
+    if (place / own.EVALUATION).is_file() and known == now:
+        return
+    measure_again(run, data, show)
+    if now is not None:
+        write_text(mark, now)
+
+
 def renew_task(run: Path, data: str | None, margin: float = 0.05) -> None:
     """The run's own test part was measured again: `suites.json` says so too."""
     recipe, _ = finished_run(run)
     place = place_of(run, data)
-    found = _known(place, identity(run, recipe))
-    found.suites["task"] = own.told(place, margin)
-    found.write(place)
-    write_page(place, found)
+    with RunLock(run):
+        found = _known(place, identity(run, recipe))
+        found.suites["task"] = own.told(place, margin)
+        found.write(place)
+        write_page(place, found)
 
 
 def identity(run: Path, recipe: Recipe) -> dict[str, str]:
@@ -105,15 +117,11 @@ def _chosen(asked: Asked, recipe: Recipe, show: Show) -> list[Suite]:
 def _refuse_odd(asked: Asked) -> None:
     for name in asked.suites:
         if name not in SUITES and name != ALL:
-            raise UserError(f"--suite {name}: no such suite{near(name, SUITES)}; there are {_listed(SUITES)} and all")
+            raise UserError(f"--suite {name}: no such suite{near(name, SUITES)}; there are {', '.join(SUITES)} and all")
     if asked.limit is not None and asked.limit < 1:
         raise UserError(f"--limit {asked.limit}: must be at least 1; a suite with no items says nothing")
     if not 0 < asked.margin < 1:
         raise UserError(f"--margin {asked.margin:g}: must be between 0 and 1, for example 0.02 for two points")
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)
 
 
 def _barred(suite: Suite, asked: Asked, recipe: Recipe) -> str | None:
@@ -158,7 +166,3 @@ def _ask(suite: Suite, subject: Subject, found: SuitesFound, asked: Asked, show:
         found.suites.pop(suite.name, None)
         show.say(f"left out: {error}")
     found.write(subject.place)
-
-
-def ordered(names: Iterable[str]) -> Sequence[str]:
-    return sorted(names, key=list(SUITES).index)
