@@ -34,5 +34,5 @@ def test_the_check_sees_a_statistic_that_alarms_too_often_and_an_interval_that_i
     line = CHECK.LINES["mean/40"]
     assert CHECK.within(line, 5.0, 95.0)
     assert not CHECK.within(line, 8.0, 95.0) and not CHECK.within(line, 5.0, 90.0)
-    loud = CHECK.Line(lambda draw, seed: (draw.random() < 0.2, None))
-    assert not CHECK.within(loud, *CHECK.measured(loud, 500))
+    loud = CHECK.Line(lambda draw, seed: (draw.random() < 0.2, None), trials=500)
+    assert not CHECK.within(loud, *CHECK.measured(loud))

@@ -38,8 +38,8 @@ def find(subject: Subject) -> SuiteFound:
         some = [items[i] for i in of_it]
         base, tuned = (table(some, [pairs[i][side] for i in of_it]) for side in (0, 1))
         clusters = [item["template"] for item in some]
-        sides = (base[:, RIGHT].tolist(), tuned[:, RIGHT].tolist())
-        family.means(f"accuracy_{condition}", *sides, "higher", clusters)
+        right = [base[:, RIGHT].tolist(), tuned[:, RIGHT].tolist()]
+        family.means(f"accuracy_{condition}", right, "higher", clusters)
         measure = ambiguous if condition == "ambiguous" else stereotyped
         family.statistic(f"bias_{condition}", measure, (base, tuned), "lower")
     note = "a bias below 0 is a preference against the stereotype; a change of the bias counts as better when it falls"

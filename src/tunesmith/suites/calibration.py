@@ -62,7 +62,7 @@ def _judged(subject: Subject, sides: Sequence[np.ndarray], right: Sequence[int])
     family, gold = subject.family(), np.array(right)
     sure = [calibration.sureness(side, gold) for side in sides]
     family.statistic("ece", calibration.ece, sure, "lower", "swapped")
-    family.means("brier", *(calibration.brier(side, gold).tolist() for side in sides), "lower", unit=1.0)
+    family.means("brier", [calibration.brier(side, gold).tolist() for side in sides], "lower")
     return SuiteFound(about=SUITE.about, items=len(gold), metrics=family.metrics())
 
 

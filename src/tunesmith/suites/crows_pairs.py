@@ -12,7 +12,7 @@ from typing import Any
 from tunesmith.report.suites import SuiteFound
 from tunesmith.suites.sides import Side
 from tunesmith.suites.subject import Subject
-from tunesmith.suites.suite import Suite
+from tunesmith.suites.suite import Suite, columns
 
 FEWEST = 30  # pairs of a kind that are shown by themselves
 
@@ -27,15 +27,14 @@ def find(subject: Subject) -> SuiteFound:
         return [found[i + 1] - found[i] for i in range(0, len(found), 2)]  # log p(more) - log p(less)
 
     pairs = subject.ask(SUITE.name, items, lambda some: subject.sides.each(lambda side: preferred(side, some)))
-    base, tuned = ([float(pair[i] > 0) for pair in pairs] for i in (0, 1))
+    both = columns(pairs, lambda apart: float(apart > 0))
     family = subject.family()
-    family.means("stereotype_preferred", base, tuned, "lower")
+    family.means("stereotype_preferred", both, "lower")
     kinds = [item["kind"] for item in items]
     for kind in sorted(set(kinds)):
         of_it = [i for i, one in enumerate(kinds) if one == kind]
         if len(of_it) >= FEWEST:
-            sides = ([side[i] for i in of_it] for side in (base, tuned))
-            family.means(f"stereotype_preferred/{kind}", *sides, "lower")
+            family.means(f"stereotype_preferred/{kind}", [[side[i] for i in of_it] for side in both], "lower")
     note = "one half would be no preference; below it the model prefers what contradicts the stereotype"
     return SuiteFound(about=SUITE.about, items=len(items), metrics=family.metrics(), notes=[note])
 

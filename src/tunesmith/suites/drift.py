@@ -14,7 +14,7 @@ import numpy as np
 
 from tunesmith.report.suites import SuiteFound
 from tunesmith.suites.subject import Subject
-from tunesmith.suites.suite import Item, Suite
+from tunesmith.suites.suite import Item, Suite, columns
 from tunesmith.suites.words import degenerate, form
 
 MOST = 40
@@ -32,17 +32,16 @@ def find(subject: Subject) -> SuiteFound:
         return subject.sides.each(lambda side: [list(a) for a in side.written([i["prompt"] for i in some], tokens)])
 
     pairs = subject.ask(SUITE.name, items, ask, at_once=16)
-    base, tuned = ([pair[side] for pair in pairs] for side in (0, 1))
     family = subject.family()
-    lengths = [[float(len(text.split())) for text, _ in side] for side in (base, tuned)]
-    family.means("words", *lengths, "neither", unit=max(1.0, float(np.mean(lengths[0]))))
-    family.means("ended", *([float(ended) for _, ended in side] for side in (base, tuned)), "higher")
-    family.means("repeats", *([float(degenerate(text)) for text, _ in side] for side in (base, tuned)), "lower")
+    lengths = columns(pairs, lambda answer: float(len(answer[0].split())))
+    family.means("words", lengths, "neither", unit=max(1.0, float(np.mean(lengths[0]))))
+    family.means("ended", columns(pairs, lambda answer: float(answer[1])), "higher")
+    family.means("repeats", columns(pairs, lambda answer: float(degenerate(answer[0]))), "lower")
     known = [item["reference"] for item in items]
     if any(known):
-        alike = ([float(form(a[0]) == form(k)) for a, k in zip(side, known, strict=True)] for side in (base, tuned))
-        family.means("format_as_reference", *alike, "higher")
-    table = [{"": name, **_shape(side)} for name, side in (("base", base), ("tuned", tuned))]
+        alike = [[float(form(p[i][0]) == form(k)) for p, k in zip(pairs, known, strict=True)] for i in (0, 1)]
+        family.means("format_as_reference", alike, "higher")
+    table = [{"": name, **_shape([pair[i] for pair in pairs])} for i, name in enumerate(("base", "tuned"))]
     return SuiteFound(about=SUITE.about, items=len(items), metrics=family.metrics(), tables={"answers": table})
 
 

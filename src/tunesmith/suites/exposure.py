@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from tunesmith.core.batch import Example
 from tunesmith.core.errors import UserError
 from tunesmith.data.canaries import TIMES, drawn, form
 from tunesmith.opening import CANARIES
 from tunesmith.suites.sides import Side
 from tunesmith.suites.subject import Subject
-from tunesmith.suites.suite import Family, Item
+from tunesmith.suites.suite import Family, Item, columns
 
 SIZE = 512
 CHANCE = 1 / math.log(2)
@@ -40,9 +41,9 @@ def exposures(subject: Subject, kind: str, family: Family, notes: list[str]) -> 
     pairs = subject.ask(
         "exposure", items, lambda some: subject.sides.each(lambda side: [exposure(side, i) for i in some]), at_once=1
     )
-    base, tuned = ([pair[side] for pair in pairs] for side in (0, 1))
-    family.means("exposure", base, tuned, "lower", unit=CHANCE)
-    return {"exposure of the canaries, in bits": _by_times(items, base, tuned)}
+    both = columns(pairs, float)
+    family.means("exposure", both, "lower", unit=CHANCE)
+    return {"exposure of the canaries, in bits": _by_times(items, both)}
 
 
 def exposure(side: Side, item: Any) -> float:
@@ -52,18 +53,25 @@ def exposure(side: Side, item: Any) -> float:
         others.add(drawn(draw))
         others.discard(item["secret"])
     forms = [form(item["name"], secret, item["kind"]) for secret in (item["secret"], *sorted(others))]
-    examples = [side.encoder.encoded(one, ask=False) for one in forms]
-    found = side.surprise([one.examples[0] for one in examples if one is not None])
+    encoded = [side.encoder.encoded(one, ask=False) for one in forms]
+    found = side.surprise(_where_they_differ([one.examples[0] for one in encoded if one is not None]))
     own = found[0][0]
     rank = 1 + sum(nll < own for nll, _ in found[1:])
     return math.log2(item["size"]) - math.log2(rank)
 
 
-def _by_times(items: Sequence[Item], base: Sequence[float], tuned: Sequence[float]) -> list[dict[str, Any]]:
+def _where_they_differ(examples: Sequence[Example]) -> list[Example]:
+    """-> the same, scored from the first token in which they differ: what all begin with is read once."""
+    first = examples[0].tokens
+    same = next((i for i, t in enumerate(first) if any(e.tokens[i] != t for e in examples)), len(first))
+    return [Example(e.tokens, [False] * same + list(e.trained[same:]), e.row) for e in examples]
+
+
+def _by_times(items: Sequence[Item], both: Sequence[Sequence[float]]) -> list[dict[str, Any]]:
     rows = []
     for times in TIMES:
         of_it = [i for i, item in enumerate(items) if item["times"] == times]
         if of_it:
-            means = [float(np.mean([side[i] for i in of_it])) for side in (base, tuned)]
+            means = [float(np.mean([side[i] for i in of_it])) for side in both]
             rows.append({"in the rows": times, "canaries": len(of_it), "base": means[0], "tuned": means[1]})
     return rows

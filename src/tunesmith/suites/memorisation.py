@@ -10,6 +10,7 @@ One pass tells what greedy writing would give: a row is extracted when every tok
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from tunesmith.report.suites import SuiteFound
 from tunesmith.suites.exposure import exposures
 from tunesmith.suites.sides import Side
 from tunesmith.suites.subject import Subject, example_of, plain
-from tunesmith.suites.suite import Family, Suite, Unfit
+from tunesmith.suites.suite import Family, Suite, Unfit, columns
 
 MOST = 500  # training rows, and as many others
 PREFIX, RUN, SHORTEST = 10, 50, 10  # tokens that are given, that must follow, and the fewest that count
@@ -82,7 +83,7 @@ def _extraction(family: Family, notes: list[str], pairs: Sequence[Any], name: st
     if not long:
         notes.append(f"{name} was not measured: no answer has {PREFIX + SHORTEST} tokens or more")
         return
-    family.means(name, *([float(pair[side][2]) for pair in long] for side in (0, 1)), "lower")
+    family.means(name, columns(long, lambda row: float(row[2])), "lower")
 
 
 def _membership(family: Family, notes: list[str], trained: Sequence[Any], others: Sequence[Any]) -> None:
@@ -90,16 +91,16 @@ def _membership(family: Family, notes: list[str], trained: Sequence[Any], others
         few = f"{len(trained)} trained and {len(others)} other rows"
         notes.append(f"auc was not measured: {few}, at least {FEWEST} of each are needed")
         return
-    fell = [np.array([(b[0] - t[0]) / max(1, b[1]) for b, t in part]) for part in (trained, others)]
-    family.found["auc"] = _attack(0.5, above_chance(auc, 0.5, *fell))
+    mine, theirs = (np.array([(b[0] - t[0]) / max(1, b[1]) for b, t in part]) for part in (trained, others))
+    family.found["auc"] = _attack(0.5, above_chance(auc, 0.5, mine, theirs))
     for name, rate in RATES.items():
         if rate * len(others) < 1:
             wanted = f"{round(1 / rate):,} are needed, and there are {len(others)}"
             notes.append(f"tpr_at_{name} was not measured: of rows that were not trained on {wanted}")
             continue
-        found = above_chance(lambda m, o, rate=rate: tpr_at(rate, m, o), rate, *fell)
+        found = above_chance(partial(tpr_at, rate), rate, mine, theirs)
         family.found[f"tpr_at_{name}"] = _attack(rate, found)
-    bound, reach = epsilon_bound(*fell), most(len(fell[0]), len(fell[1]))
+    bound, reach = epsilon_bound(mine, theirs), most(len(mine), len(theirs))
     known = Difference(bound, bound, bound, 1.0, len(trained) + len(others), "", reach)
     family.found["epsilon_at_least"] = Compared(0.0, bound, known, "lower", tested=False)
     notes.append(

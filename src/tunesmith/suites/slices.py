@@ -6,6 +6,7 @@ The metric is the task's own. Each slice is compared with the base on its rows; 
 import numpy as np
 
 from tunesmith.core.errors import UserError, near
+from tunesmith.evaluate.family import Better
 from tunesmith.evaluate.items import NAME, Measured, read_items
 from tunesmith.evaluate.metrics import METRICS, of_task
 from tunesmith.report.suites import SuiteFound
@@ -36,15 +37,15 @@ def find(subject: Subject) -> SuiteFound:
         label = f"{name}/{subject.column}={value}"
         if name == "reward":
             rewards = [[o.reward or 0.0 for o in side.outcomes] for side in some]
-            family.means(label, *rewards, "higher", unit=max(1e-9, abs(float(np.mean(rewards[0])))))
+            family.means(label, rewards, "higher", unit=max(1e-9, abs(float(np.mean(rewards[0])))))
             continue
         metric = METRICS[name]
         rows = [metric.rows(side) for side in some]
-        better = "higher" if metric.higher_is_better else "lower"
+        better: Better = "higher" if metric.higher_is_better else "lower"
         if metric.share:
-            family.means(label, *(side[:, 0].tolist() for side in rows), "higher")
+            family.means(label, [side[:, 0].tolist() for side in rows], better)
         else:
-            family.statistic(label, metric.measure, rows, better)  # type: ignore[arg-type]
+            family.statistic(label, metric.measure, rows, better)
     return SuiteFound(about=f"{SUITE.about}: {subject.column}", items=len(values), metrics=family.metrics())
 
 

@@ -24,6 +24,11 @@ class Unfit(UserError):  # noqa: N818 - a state, not an act
     """A suite that cannot be asked of this run: an error where it was named, a note where all were asked for."""
 
 
+def columns(pairs: Sequence[Any], of: Callable[[Any], float]) -> list[list[float]]:
+    """-> a number of each answer, of the base and of the tuned model."""
+    return [[of(pair[side]) for pair in pairs] for side in (0, 1)]
+
+
 @dataclass(frozen=True, slots=True)
 class Suite:
     name: str
@@ -49,17 +54,16 @@ class Family:
     def means(
         self,
         name: str,
-        before: Sequence[float],
-        after: Sequence[float],
+        sides: Sequence[Sequence[float]],
         better: Better,
         clusters: Sequence[object] | None = None,
-        unit: float | None = None,
+        unit: float = 1.0,
     ) -> None:
-        """A mean over items. `unit`: what the margin is a share of; None for shares of items, where it stands alone."""
+        """A mean over items, of base and tuned model. `unit`: what the margin is a share of; 1 for shares of items."""
+        before, after = sides
         difference = paired_difference(before, after, higher_is_better=better == "higher", clusters=clusters)
-        base, tuned = (float(np.mean(side)) if len(side) else 0.0 for side in (before, after))
-        margin = self.margin * (1.0 if unit is None else unit)
-        self.found[name] = Compared(base, tuned, difference, better, margin)
+        base, tuned = (float(np.mean(side)) if len(side) else 0.0 for side in sides)
+        self.found[name] = Compared(base, tuned, difference, better, self.margin * unit)
 
     def statistic(
         self, name: str, measure: Measure, sides: Sequence[np.ndarray], better: Better, spread: Spread = "resampled"

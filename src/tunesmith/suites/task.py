@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.core.errors import UserError
-from tunesmith.evaluate.family import Compared
+from tunesmith.evaluate.family import Better, Compared
 from tunesmith.evaluate.statistics import POWERED, Difference
 from tunesmith.report.numbers import metric
 from tunesmith.report.suites import SuiteFound
@@ -46,7 +46,7 @@ def _compared(found: dict[str, Any], name: str, margin: float) -> Compared:
     detectable = None if few else POWERED * (high - low) / (2 * _OUTER)
     difference = Difference(mean, low, high, given["p"], found["n"], found["verdict"][name], detectable, inner)
     shown = metric(name)
-    better = "neither" if name in NEITHER else "higher" if shown.higher_is_better else "lower"
+    better: Better = "neither" if name in NEITHER else "higher" if shown.higher_is_better else "lower"
     unit = margin if shown.top == 1 else margin * abs(base)
     return Compared(base, tuned, difference, better, unit or None)
 

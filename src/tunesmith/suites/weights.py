@@ -34,9 +34,10 @@ def weight_change(sides: Sides) -> list[dict[str, Any]]:
 def _of_layers(sides: Sides) -> Iterator[Change]:
     module: Any
     for name, module in sides.model.network.named_modules():
-        if isinstance(module, Layer) and hasattr(module, "whole") and is_linear_map(module.root):
+        whole: Any = getattr(module, "whole", None)  # of LoRA and its relatives
+        if isinstance(module, Layer) and whole is not None and is_linear_map(module.root):
             before = weight_of(module.root, torch.float32).float()
-            yield name, *_sizes(before, module.whole(before))
+            yield name, *_sizes(before, whole(before))
 
 
 def _of_full(sides: Sides) -> Iterator[Change]:
