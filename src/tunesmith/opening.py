@@ -32,7 +32,7 @@ from tunesmith.recipe import Recipe, make_recipe, read_recipe
 from tunesmith.tasks.judging import refuse_rows
 from tunesmith.train.optimizer import refuse_optimizer
 
-RECIPE, CHOICES, FACTS = "recipe.yaml", "choices.json", "data.json"
+RECIPE, CHOICES, FACTS, CANARIES = "recipe.yaml", "choices.json", "data.json", "canaries.json"
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
 
@@ -93,7 +93,7 @@ def begun(folder: Path) -> bool:
 def forget(folder: Path) -> None:
     """Take out of a run folder what a run writes before its first checkpoint."""
     assert not begun(folder)
-    for name in (RECIPE, CHOICES, FACTS, "result.json", "metrics.jsonl", "timing.jsonl", "samples.jsonl"):
+    for name in (RECIPE, CHOICES, FACTS, CANARIES, "result.json", "metrics.jsonl", "timing.jsonl", "samples.jsonl"):
         (folder / name).unlink(missing_ok=True)
     for name in ("checkpoints", "rollouts"):
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -7,7 +7,7 @@ from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import write_json
 from tunesmith.evaluate.items import Measured
 from tunesmith.methods.inject import parameter_counts
-from tunesmith.opening import FACTS, claim, open_base, open_source, run_folder
+from tunesmith.opening import CANARIES, FACTS, claim, open_base, open_source, run_folder
 from tunesmith.outcome import Success, finished, recorded
 from tunesmith.proof import Check, Proof
 from tunesmith.rate_probe import probed
@@ -47,6 +47,8 @@ def _run(recipe: Recipe, folder: Path, show: Show, known: Measured | None) -> Ru
     source = open_source(recipe, show.say)
     show.all(source.prepared.said)
     write_json(folder / FACTS, source.prepared.facts)
+    if source.prepared.canaries:
+        write_json(folder / CANARIES, [canary.told() for canary in source.prepared.canaries])
     opened = open_base(source, folder, show.say)
     network = opened.base.network
     show.base(opened.base)
