@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from tunesmith.core.config import Config
 from tunesmith.core.errors import UserError, near
 from tunesmith.core.layers import Quantization
+from tunesmith.core.plain_yaml import StrictLoader, read_mapping
 from tunesmith.data.config import Data
 from tunesmith.evaluate.config import Evaluate
 from tunesmith.methods import METHODS, AnyMethod
@@ -22,8 +23,6 @@ from tunesmith.methods.names import PRESETS, spelled_out
 from tunesmith.objectives import OBJECTIVES, AnyObjective
 from tunesmith.objectives.sft import SFT
 from tunesmith.train.config import Train
-
-LARGEST = 1 << 20  # bytes of a recipe file
 
 
 class Recipe(Config):
@@ -113,7 +112,7 @@ def read_recipe(path: Path | None, overrides: Sequence[str] = (), **given: Any) 
 
 def read_values(path: Path | None, overrides: Sequence[str] = (), **given: Any) -> dict[str, Any]:
     """As `read_recipe`, only what was written: plain values, none of them looked at."""
-    values = _read_yaml(path) if path else {}
+    values = read_mapping(path, "recipe", "base: smollm2-135m") if path else {}
     for key, value in given.items():
         _give(values, key, value)
     for text in overrides:
@@ -129,43 +128,6 @@ def make_recipe(values: Mapping[str, Any], origin: str = "recipe") -> Recipe:
         return Recipe(**{str(key): value for key, value in values.items()})
     except UserError as error:
         raise UserError(f"{origin}: {error}") from error
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise UserError(f"{path}: no such recipe file")
-    if path.stat().st_size > LARGEST:
-        raise UserError(f"{path}: larger than a recipe can be ({LARGEST} bytes)")
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 at byte {error.start}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: a recipe is a list of keys and values, for example `base: smollm2-135m`")
-    return values
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Plain values only; a key given twice is an error, and so is a reference (the bomb of many laughs)."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if str(key.value) in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key `{key.value}` is given twice", key.start_mark
-                )
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.events.AliasEvent):
-            raise yaml.constructor.ConstructorError(
-                None, None, "references (*name) are not read", self.peek_event().start_mark
-            )
-        return super().compose_node(parent, index)
 
 
 SHORT = {"data": "train", "method": "kind", "objective": "kind"}
@@ -188,7 +150,7 @@ def _override(values: dict[str, Any], text: str) -> None:
     if not equals or not key.strip():
         raise UserError(f"`{text}` is no override; write key=value, for example method.rank=32")
     try:
-        value = yaml.load(written, Loader=_StrictLoader) if written else None
+        value = yaml.load(written, Loader=StrictLoader) if written else None
     except yaml.YAMLError as error:
         raise UserError(f"{key}: `{written}` is not a valid value: {' '.join(str(error).split())}") from error
     *path, last = key.strip().split(".")

@@ -17,6 +17,7 @@ COMMANDS = (
     "plan",
     "compare",
     "evaluate",
+    "gate",
     "report",
     "generate",
     "best-of",
