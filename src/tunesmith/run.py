@@ -12,6 +12,7 @@ from tunesmith.outcome import Success, finished, recorded
 from tunesmith.proof import Check, Proof
 from tunesmith.rate_probe import probed
 from tunesmith.recipe import Recipe
+from tunesmith.release.papers import write_papers
 from tunesmith.report.document import RunResult
 from tunesmith.report.html import write_report
 from tunesmith.show import Show
@@ -35,6 +36,7 @@ def run(recipe: Recipe, show: Show | None = None, known: Measured | None = None)
             result = _run(recipe, folder, show, known)
             result.write(folder)
             write_report(folder)
+            write_papers(folder)
             return result
 
 

@@ -18,6 +18,7 @@ COMMANDS = (
     "compare",
     "evaluate",
     "gate",
+    "card",
     "report",
     "generate",
     "best-of",

@@ -94,6 +94,9 @@ class Data(Config):
     share: float = 1.0
     """Train on this share of the training part, chosen by content. Validation and test part stay as they are."""
 
+    licence: str | None = None
+    """Under which licence or agreement you hold the rows. It stands in the model card; without it, that nobody said."""
+
     @model_validator(mode="after")
     def _possible(self) -> "Data":
         _check_sources(self)

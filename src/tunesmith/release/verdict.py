@@ -128,7 +128,7 @@ def _of_metric(metric: str, found: MetricFound, limit: str, amount: Amount, rule
     low, high, guarded = _interval(found)
     worst, bound, holds = _bound(found, limit, amount, low, high)
     relative = amount.unit == "%" and limit not in ("at_most", "at_least") and found.base
-    part = f", {_shown(100 * bound / abs(found.base))} % of the base's," if relative else ""
+    part = f", that is {_shown(100 * bound / abs(found.base))} % of the base's" if relative else ""
     three = ", by the rule of three" if guarded else ""
     end = f"at the far end of the 95 % interval{three} {worst}{_shown(bound)}{part} ({found.n} items)"
     told = f"{_estimate(found, limit)}; {end}"
