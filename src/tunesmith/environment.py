@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from tunesmith.core.files import sha256
+from tunesmith.core.network import is_shut
 
 LIBRARIES = ("tunesmith", "torch", "transformers", "safetensors", "bitsandbytes", "numpy")
 
@@ -26,6 +27,7 @@ def environment(device: torch.device, precision: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: version(name) for name in LIBRARIES},
         "code_sha256": _code(),
+        "network": "off" if is_shut() else "not refused",
     }
 
 

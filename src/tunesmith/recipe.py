@@ -29,7 +29,7 @@ class Recipe(Config):
     """What to train, on what, how, and where the result goes. `Recipe(...)` raises UserError for what cannot be."""
 
     base: str = "smollm2-135m"
-    """A name of the catalogue, a folder of safetensors, a GGUF file, or a hub id (with `allow_download`)."""
+    """A name of the catalogue, a folder of safetensors, a GGUF file, or a hub id."""
     base_quantize: Quantization | None = None
     """Keep the frozen linear layers of the base in 4 bits (nf4) or 8 (int8) while the method trains. None: as they are.
     `method: qlora` stands for LoRA over nf4."""
@@ -46,7 +46,7 @@ class Recipe(Config):
     output: str | None = None
     """The run folder. None: `runs/` and a name made of base, method, data and recipe."""
     allow_download: bool = False
-    """Whether hub ids may be fetched. Names of the catalogue are fetched when they are named."""
+    """Whether this run may fetch what is named and not on this machine yet. Otherwise it opens no connection at all."""
 
     if not TYPE_CHECKING:  # type checkers know the fields from pydantic
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from tunesmith.artifact import save
 from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import write_json
+from tunesmith.data.index import reminders, write_index
 from tunesmith.evaluate.items import Measured
 from tunesmith.methods.inject import parameter_counts
 from tunesmith.opening import FACTS, claim, open_base, open_source, run_folder
@@ -44,6 +45,8 @@ def _run(recipe: Recipe, folder: Path, show: Show, known: Measured | None) -> Ru
     source = open_source(recipe, show.say)
     show.all(source.prepared.said)
     write_json(folder / FACTS, source.prepared.facts)
+    write_index(folder, source.prepared.digests)
+    show.all(reminders(folder.parent, source.prepared.digests))
     opened = open_base(source, folder, show.say)
     network = opened.base.network
     show.base(opened.base)

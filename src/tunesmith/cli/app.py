@@ -25,6 +25,7 @@ COMMANDS = (
     "predict",
     "chat",
     "merge",
+    "forget",
     "bases",
 )
 """Each is a function of its name in a module of its name."""

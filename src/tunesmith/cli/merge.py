@@ -59,7 +59,7 @@ def merge(
         )
 
 
-def _parts(place: Path) -> tuple[str | None, bool | None, Path | None]:
+def _parts(place: Path) -> tuple[str | None, bool, Path | None]:
     """-> the base's name when a run knows it, whether it may be downloaded, and the adapter; None for a whole model."""
     from tunesmith.core.errors import UserError
     from tunesmith.export.peft_config import NAME
@@ -68,7 +68,7 @@ def _parts(place: Path) -> tuple[str | None, bool | None, Path | None]:
 
     if (place / RECIPE).is_file():
         recipe, artifact = finished_run(place)
-        return recipe.base, recipe.allow_download or None, None if recipe.method.kind == "full" else artifact
+        return recipe.base, recipe.allow_download, None if recipe.method.kind == "full" else artifact
     if not (place / NAME).is_file():
         raise UserError(f"{place}: neither a run nor an adapter ({RECIPE} and {NAME} are missing)")
-    return None, None, place
+    return None, False, place

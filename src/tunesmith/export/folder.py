@@ -1,4 +1,4 @@
-"""A folder for others to read: whole or absent, written aside, forced to the disk, then renamed."""
+"""A folder in a format of others: whole or absent, written aside, forced to the disk, then renamed. Private."""
 
 import os
 import secrets
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tunesmith.core.errors import UserError
-from tunesmith.core.files import make_folder, sync_folder, writing
+from tunesmith.core.files import PRIVATE_FOLDER, make_folder, seal, sync_folder, writing
 
 
 def refuse_taken(target: Path) -> None:
@@ -29,21 +29,16 @@ def whole_folder(target: Path, *, replaces: str | None = None) -> Iterator[Path]
     aside = target.with_name(f"{target.name}.tmp-{secrets.token_hex(4)}")
     with writing(target):
         try:
-            aside.mkdir()
+            aside.mkdir(mode=PRIVATE_FOLDER)
             yield aside
             for path in sorted(aside.iterdir()):
-                _sync(path)
+                seal(path)
             sync_folder(aside)
             _swap(aside, target)
             sync_folder(target.parent)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
 
 
 def _swap(aside: Path, target: Path) -> None:
