@@ -34,10 +34,19 @@ SUITES: dict[str, Suite] = {
         open=True,
     ),
     "slices": Suite("fairness", (), "evaluate {run} --slice COLUMN", open=True),
-    "refusals": Suite("safety", ("refused", "over_refused"), "evaluate {run} --suite refusals", open=True),
-    "memorisation": Suite("memorisation", ("extracted", "auc"), "evaluate {run} --suite memorisation", open=True),
-    "calibration": Suite("conduct", ("ece", "brier"), "evaluate {run} --suite calibration", open=True),
-    "drift": Suite("conduct", (), "evaluate {run} --suite drift", open=True),
+    "refusals": Suite(
+        "safety",
+        ("refused", "answered", "over_refused", "makes_no_sense"),
+        "evaluate {run} --suite refusals",
+        open=True,
+    ),
+    "memorisation": Suite(
+        "memorisation", ("extracted", "auc", "epsilon_at_least"), "evaluate {run} --suite memorisation", open=True
+    ),
+    "calibration": Suite("conduct", ("ece", "brier", "ece_of_tokens"), "evaluate {run} --suite calibration", open=True),
+    "drift": Suite(
+        "conduct", ("words", "ended", "repeats", "format_as_reference"), "evaluate {run} --suite drift", open=True
+    ),
     "artifact": Suite("size", ("bytes", "share_of_base"), None),
     "proof": Suite("proof", ("failed",), None),
     "data": Suite("data", ("overlap",), None),

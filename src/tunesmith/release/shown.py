@@ -34,7 +34,7 @@ def last(verdict: Verdict) -> str:
     states = [one.state for one in verdict.decisions]
     asked = len(states) - states.count("not asked")
     if verdict.state == "pass":
-        return f"verdict by {verdict.policy}: PASS, all {asked} rules hold"
+        return f"verdict by {verdict.policy}: PASS, {asked} of {asked} rules hold"
     failed, missing = states.count("fail"), states.count("not measured")
     parts = [f"{failed} of {asked} rules do not hold"] if failed else []
     parts += [f"{missing} of {asked} could not be judged: what is not measured does not pass"] if missing else []
