@@ -1,4 +1,4 @@
-"""`suites.json`: what the suites found in a run, for other programs. Keys are added with time, never renamed or removed."""
+"""`suites.json`: what the suites found in a run, for other programs. Keys are added, never renamed or removed."""
 
 import json
 from pathlib import Path
