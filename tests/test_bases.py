@@ -38,12 +38,15 @@ def test_a_name_of_the_catalogue_is_found_in_the_cache_and_loads(tmp_path: Path)
     assert {p.dtype for p in base.network.parameters()} == {torch.float32}
 
 
-def test_naming_a_base_of_the_catalogue_asks_for_its_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_naming_a_base_of_the_catalogue_is_not_asking_for_its_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[bool] = []
     monkeypatch.setattr(bases, "fetch", lambda *_, allow_download, **__: asked.append(allow_download) or tmp_path)
-    for allowed in (None, True, False):
+    resolve("smollm2-135m", cache=tmp_path)
+    for allowed in (True, False):
         resolve("smollm2-135m", allow_download=allowed, cache=tmp_path)
-    assert asked == [True, True, False]
+    assert asked == [False, True, False]
 
 
 def test_folders_and_gguf_files_are_taken_as_they_are(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
@@ -99,7 +102,7 @@ def test_a_hub_download_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.slow
 def test_smollm2_is_fetched_converted_and_speaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    base = load_base("smollm2-135m", dtype=torch.bfloat16, cache=tmp_path, say=said.append)
+    base = load_base("smollm2-135m", dtype=torch.bfloat16, allow_download=True, cache=tmp_path, say=said.append)
     assert any("Apache-2.0" in line for line in said) and any("dequantised" in line for line in said)
     turns = [{"role": "user", "content": "What is the capital of France?"}]
     prompt = base.tokenizer.apply_chat_template(

@@ -13,6 +13,7 @@ from tunesmith.loaded import finished_run
 from tunesmith.models.load import Place, load_base
 from tunesmith.opening import Opened, open_base, open_source
 from tunesmith.recipe import Recipe
+from tunesmith.release.papers import write_papers
 from tunesmith.report.document import Evaluated, RunResult
 from tunesmith.report.folder import RunFiles
 from tunesmith.report.html import write_report
@@ -79,3 +80,4 @@ def _renew(run: Path, found: dict[str, Any]) -> None:
     evaluation = Evaluated.model_validate({key: found[key] for key in Evaluated.model_fields})
     RunResult.read(run).model_copy(update={"evaluation": evaluation}).write(run)
     write_report(run)
+    write_papers(run)

@@ -14,19 +14,18 @@ from tunesmith.models.load import Base, Place, Say
 from tunesmith.models.load import load_base as load_place
 
 
-def resolve(name: str, *, allow_download: bool | None = None, cache: Path | None = None, say: Say = print) -> Place:
+def resolve(name: str, *, allow_download: bool = False, cache: Path | None = None, say: Say = print) -> Place:
     """Where the base `name` lies; nothing of it is read yet.
 
     A name of the catalogue comes first (write `./name` for a folder of that name), then a path, then a hub id.
-    `allow_download`: None means that a name of the catalogue may be downloaded, because to write it in a recipe is
-    to ask for these pinned bytes, and a hub id may not; True allows both, False neither.
+    `allow_download`: whether what is not on this machine may be fetched; to name a thing is not to ask for that.
     """
     if name in CATALOGUE:
         found = CATALOGUE[name]
         if found.kind != "base":
             bases = ", ".join(e.name for e in CATALOGUE.values() if e.kind == "base")
             raise UserError(f"base: `{name}` is {found.about.split(',')[0]}, not a base; the catalogue has {bases}")
-        path = fetch(name, allow_download=allow_download is not False, cache=cache, say=say)
+        path = fetch(name, allow_download=allow_download, cache=cache, say=say)
         return Place(name, path, found.source, found.licence, found.note)
     path = Path(name).expanduser()
     if path.is_dir() or path.is_file():
@@ -34,7 +33,7 @@ def resolve(name: str, *, allow_download: bool | None = None, cache: Path | None
             raise UserError(f"base: {name} is a file; a base is a folder of safetensors or a .gguf file")
         return Place(name, path)
     if HUB_ID.fullmatch(name) and not name.endswith(".gguf"):
-        return Place(name, snapshot(name, allow_download=bool(allow_download)), f"model hub, {name}")
+        return Place(name, snapshot(name, allow_download=allow_download), f"model hub, {name}")
     raise UserError(f"base: no folder, file or name of the catalogue is called `{name}`{near(name, CATALOGUE)}")
 
 
@@ -42,7 +41,7 @@ def load_base(  # noqa: PLR0913 - where it lies, and what is to become of it
     name: str,
     *,
     dtype: torch.dtype,
-    allow_download: bool | None = None,
+    allow_download: bool = False,
     cache: Path | None = None,
     say: Say = print,
     quantize: Quantization | None = None,

@@ -1,5 +1,6 @@
 """Where a run took place: what must be known to repeat it or to trust its times."""
 
+import hashlib
 import os
 import platform
 from importlib.metadata import version
@@ -7,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from tunesmith.core.files import sha256
+from tunesmith.core.network import is_shut
 
 LIBRARIES = ("tunesmith", "torch", "transformers", "safetensors", "bitsandbytes", "numpy")
 
@@ -22,6 +26,8 @@ def environment(device: torch.device, precision: str) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": {name: version(name) for name in LIBRARIES},
+        "code_sha256": _code(),
+        "network": "off" if is_shut() else "not refused",
     }
 
 
@@ -32,6 +38,14 @@ def of_child() -> dict[str, str]:
         **os.environ,
         "PYTHONPATH": os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])]),
     }
+
+
+def _code() -> str:
+    """-> the sha256 of this package's own Python files: a version number does not tell a changed checkout."""
+    folder, whole = Path(__file__).parent, hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        whole.update(f"{path.relative_to(folder)} {sha256(path)}\n".encode())
+    return whole.hexdigest()
 
 
 def _processor() -> str:

@@ -21,6 +21,7 @@ from torch import Tensor
 from tunesmith.attached import attach_adapter
 from tunesmith.core.errors import RunFailed, UserError
 from tunesmith.core.headed import mark_of
+from tunesmith.core.network import inherit
 from tunesmith.export.adapter import adapter_head, base_quantize
 from tunesmith.models.classes import folder_head
 from tunesmith.models.load import Place, load_base
@@ -87,6 +88,7 @@ def environment_of_worker() -> dict[str, str]:
 
 
 def _main() -> None:
+    inherit()
     asked = json.load(sys.stdin)
     torch.set_num_threads(asked["threads"])
     scratch, model = Path(asked["scratch"]), Path(asked["model"])

@@ -207,7 +207,7 @@ def load(
         return _tuned(opened, folder, Data(train="prompt"))
     if base is not None:
         raise UserError(f"{place}: neither a run nor an adapter, so that no base belongs to it")
-    resolve(str(place), allow_download=None, say=say)  # refuses before the machine is measured
+    resolve(str(place), say=say)  # refuses before the machine is measured
     return _whole(load_base(str(place), dtype=_dtype(None, precision), say=say), "base", Data(train="prompt"))
 
 
@@ -252,7 +252,7 @@ def _of_run(folder: Path, base: str | None, dtype: torch.dtype, say: Say) -> Loa
         raise UserError(f"{folder}: paints pictures and writes no text; use `tunesmith generate`")
     if recipe.objective.ending != "words":
         raise _scores_only(folder)
-    name, allowed = base or recipe.base, recipe.allow_download or None
+    name, allowed = base or recipe.base, recipe.allow_download
     if recipe.method.kind != "full":
         packed = base_quantize(artifact)
         opened = load_base(name, dtype=dtype, allow_download=allowed, say=say, quantize=packed)

@@ -18,6 +18,7 @@ from tunesmith.core.files import RunLock, write_json, write_text
 from tunesmith.core.headed import Head, mark_of
 from tunesmith.core.order import seen, steps_per_epoch
 from tunesmith.data.hub import looks_like_hub
+from tunesmith.data.index import INDEX
 from tunesmith.data.prepare import Prepared, prepare
 from tunesmith.ends import head_for
 from tunesmith.methods.activity import base_only
@@ -33,6 +34,7 @@ from tunesmith.tasks.judging import refuse_rows
 from tunesmith.train.optimizer import refuse_optimizer
 
 RECIPE, CHOICES, FACTS, CANARIES = "recipe.yaml", "choices.json", "data.json", "canaries.json"
+LEFT = ("result.json", "metrics.jsonl", "timing.jsonl", "samples.jsonl")
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
 
@@ -93,7 +95,7 @@ def begun(folder: Path) -> bool:
 def forget(folder: Path) -> None:
     """Take out of a run folder what a run writes before its first checkpoint."""
     assert not begun(folder)
-    for name in (RECIPE, CHOICES, FACTS, CANARIES, "result.json", "metrics.jsonl", "timing.jsonl", "samples.jsonl"):
+    for name in (RECIPE, CHOICES, FACTS, CANARIES, INDEX, *LEFT):
         (folder / name).unlink(missing_ok=True)
     for name in ("checkpoints", "rollouts"):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -115,7 +117,7 @@ def open_source(recipe: Recipe, say: Say) -> Source:
         value = getattr(named.texts, key)
         for path in (value,) if isinstance(value, str) else value or ():
             _refuse_missing(path, f"data.{key}", recipe.allow_download)
-    place = resolve(recipe.base, allow_download=recipe.allow_download or None, say=say)
+    place = resolve(recipe.base, allow_download=recipe.allow_download, say=say)
     folder = plain_folder(place.path, default_cache(), say) if place.path.is_file() else place.path
     ending = recipe.objective.ending
     config = check_folder(folder, say, head=ending != "words")
@@ -145,7 +147,7 @@ def with_paths(recipe: Recipe, say: Say) -> Recipe:
         if is_here(found.name):  # a download says so itself
             say(found.label)
             say(f"note: {found.note}")
-        folder = fetch(found.name, allow_download=True, say=say)
+        folder = fetch(found.name, allow_download=recipe.allow_download, say=say)
         return _with_parts(recipe, folder)
     if isinstance(data.train, str) and Path(data.train).is_dir() and _part(Path(data.train), "train"):
         return _with_parts(recipe, Path(data.train))

@@ -13,7 +13,7 @@ from tunesmith.evaluate.before_after import Evaluation
 from tunesmith.opening import Opened, begun, forget
 from tunesmith.proof import Check
 from tunesmith.recipe import Recipe
-from tunesmith.report.document import NAME, Artifact, Chosen, Evaluated, Parameters, RunResult, Training
+from tunesmith.report.document import NAME, Artifact, Chosen, Evaluated, Origin, Parameters, RunResult, Training
 from tunesmith.train.metrics import peak_memory
 from tunesmith.train.progress import Fitted
 
@@ -97,9 +97,11 @@ class Success:
 
     def document(self, notes: list[str]) -> RunResult:
         opened, found = self.opened, self.evaluation.document() if self.evaluation else None
+        base = opened.base
         return RunResult(
             status="ok",
-            base=opened.base.name,
+            base=base.name,
+            origin=Origin(fingerprint=base.fingerprint, source=base.source, licence=base.licence, note=base.note),
             method=opened.recipe.method.kind,
             objective=opened.recipe.objective.kind,
             parameters=Parameters(trainable=self.parameters[0], total=self.parameters[1]),

@@ -15,6 +15,7 @@ from tunesmith.catalogue.entries import paints
 from tunesmith.core.config import Config
 from tunesmith.core.errors import UserError, near
 from tunesmith.core.layers import Quantization
+from tunesmith.core.plain_yaml import StrictLoader, read_mapping
 from tunesmith.data.config import Data
 from tunesmith.evaluate.config import Evaluate
 from tunesmith.methods import METHODS, AnyMethod
@@ -25,14 +26,12 @@ from tunesmith.objectives.sft import SFT
 from tunesmith.pictures.config import Pictures
 from tunesmith.train.config import Train
 
-LARGEST = 1 << 20  # bytes of a recipe file
-
 
 class Recipe(Config):
     """What to train, on what, how, and where the result goes. `Recipe(...)` raises UserError for what cannot be."""
 
     base: str = "smollm2-135m"
-    """A name of the catalogue, a folder of safetensors, a GGUF file, or a hub id (with `allow_download`)."""
+    """A name of the catalogue, a folder of safetensors, a GGUF file, or a hub id."""
     base_quantize: Quantization | None = None
     """Keep the frozen linear layers of the base in 4 bits (nf4) or 8 (int8) while the method trains. None: as they are.
     `method: qlora` stands for LoRA over nf4."""
@@ -50,7 +49,7 @@ class Recipe(Config):
     output: str | None = None
     """The run folder. None: `runs/` and a name made of base, method, data and recipe."""
     allow_download: bool = False
-    """Whether hub ids may be fetched. Names of the catalogue are fetched when they are named."""
+    """Whether this run may fetch what is named and not on this machine yet. Otherwise it opens no connection at all."""
 
     if not TYPE_CHECKING:  # type checkers know the fields from pydantic
 
@@ -125,7 +124,7 @@ def read_recipe(path: Path | None, overrides: Sequence[str] = (), **given: Any) 
 
 def read_values(path: Path | None, overrides: Sequence[str] = (), **given: Any) -> dict[str, Any]:
     """As `read_recipe`, only what was written: plain values, none of them looked at."""
-    values = _read_yaml(path) if path else {}
+    values = read_mapping(path, "recipe", "base: smollm2-135m") if path else {}
     for key, value in given.items():
         _give(values, key, value)
     for text in overrides:
@@ -170,43 +169,6 @@ def _section(medium: str, values: Mapping[str, Any]) -> BaseModel:
         raise UserError(_explained({**first, "loc": ("data", medium, *first["loc"])})) from error
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise UserError(f"{path}: no such recipe file")
-    if path.stat().st_size > LARGEST:
-        raise UserError(f"{path}: larger than a recipe can be ({LARGEST} bytes)")
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 at byte {error.start}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: a recipe is a list of keys and values, for example `base: smollm2-135m`")
-    return values
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Plain values only; a key given twice is an error, and so is a reference (the bomb of many laughs)."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if str(key.value) in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key `{key.value}` is given twice", key.start_mark
-                )
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.events.AliasEvent):
-            raise yaml.constructor.ConstructorError(
-                None, None, "references (*name) are not read", self.peek_event().start_mark
-            )
-        return super().compose_node(parent, index)
-
-
 SHORT = {"data": "train", "method": "kind", "objective": "kind"}
 """What a text stands for in the place of a section."""
 
@@ -227,7 +189,7 @@ def _override(values: dict[str, Any], text: str) -> None:
     if not equals or not key.strip():
         raise UserError(f"`{text}` is no override; write key=value, for example method.rank=32")
     try:
-        value = yaml.load(written, Loader=_StrictLoader) if written else None
+        value = yaml.load(written, Loader=StrictLoader) if written else None
     except yaml.YAMLError as error:
         raise UserError(f"{key}: `{written}` is not a valid value: {' '.join(str(error).split())}") from error
     *path, last = key.strip().split(".")

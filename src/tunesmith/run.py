@@ -5,6 +5,7 @@ from pathlib import Path
 from tunesmith.artifact import save
 from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import write_json
+from tunesmith.data.index import reminders, write_index
 from tunesmith.evaluate.items import Measured
 from tunesmith.methods.inject import parameter_counts
 from tunesmith.opening import CANARIES, FACTS, claim, open_base, open_source, run_folder
@@ -12,6 +13,7 @@ from tunesmith.outcome import Success, finished, recorded
 from tunesmith.proof import Check, Proof
 from tunesmith.rate_probe import probed
 from tunesmith.recipe import Recipe
+from tunesmith.release.papers import write_papers
 from tunesmith.report.document import RunResult
 from tunesmith.report.html import write_report
 from tunesmith.show import Show
@@ -40,6 +42,7 @@ def run(recipe: Recipe, show: Show | None = None, known: Measured | None = None)
                 result = _run(recipe, folder, show, known)
             result.write(folder)
             write_report(folder)
+            write_papers(folder)
             return result
 
 
@@ -49,6 +52,8 @@ def _run(recipe: Recipe, folder: Path, show: Show, known: Measured | None) -> Ru
     write_json(folder / FACTS, source.prepared.facts)
     if source.prepared.canaries:
         write_json(folder / CANARIES, [canary.told() for canary in source.prepared.canaries])
+    write_index(folder, source.prepared.digests)
+    show.all(reminders(folder.parent, source.prepared.digests))
     opened = open_base(source, folder, show.say)
     network = opened.base.network
     show.base(opened.base)

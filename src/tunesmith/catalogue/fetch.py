@@ -38,7 +38,9 @@ def fetch(name: str, *, allow_download: bool, cache: Path | None = None, say: Sa
     folder = _folder(wanted, cache or default_cache())
     if not folder.exists():
         if not (allow_download or name in MADE):
-            raise UserError(f"{name}: not downloaded yet, and downloads are off; run `tunesmith bases --get {name}`")
+            raise UserError(
+                f"{name}: not downloaded yet, and the network is off; `tunesmith bases --get {name}` downloads it"
+            )
         _fill(wanted, folder, say)
     return folder / wanted.gives
 

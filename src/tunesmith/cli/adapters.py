@@ -168,12 +168,12 @@ def _opened(tuned: str, base: str | None) -> tuple["Base", "Base"]:
     from tunesmith.loaded import finished_run
     from tunesmith.opening import RECIPE
 
-    place, allowed = tuned, None
+    place, allowed = tuned, False
     if (Path(tuned) / RECIPE).is_file():
         recipe, artifact = finished_run(Path(tuned))
         if recipe.method.kind != "full":
             raise UserError(f"{tuned}: this run made an adapter already, {artifact}")
-        place, base, allowed = str(artifact), base or recipe.base, recipe.allow_download or None
+        place, base, allowed = str(artifact), base or recipe.base, recipe.allow_download
     if base is None:
         raise UserError(f"{tuned}: does not say what it was tuned from; name it with --base")
     first = load_base(place, dtype=torch.float32, say=to_stderr)

@@ -17,12 +17,15 @@ COMMANDS = (
     "plan",
     "compare",
     "evaluate",
+    "gate",
+    "card",
     "report",
     "generate",
     "best-of",
     "predict",
     "chat",
     "merge",
+    "forget",
     "bases",
 )
 """Each is a function of its name in a module of its name."""

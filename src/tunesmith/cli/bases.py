@@ -64,4 +64,7 @@ def _print() -> None:
         print(f"  licence: {e.licence}")
         print(f"  source:  {e.source}")
         print(f"  note:    {e.note}")
-    print("\nAny folder of safetensors or GGUF file is a base too, and a hub id with allow_download=true.")
+    print(
+        "\nAny folder of safetensors or GGUF file is a base too, and a hub id. Commands open no connection: get what is"
+    )
+    print("not here with `tunesmith bases --get NAME`, or with allow_download=true in a recipe.")

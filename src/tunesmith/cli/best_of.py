@@ -65,7 +65,7 @@ def best_of(
         raise UserError(
             f"--at-least: no answer is worth {at_least}; the best is worth {max(b.reward for b in found):g}"
         )
-    write_text(output, "".join(json.dumps(best.values, ensure_ascii=False) + "\n" for best in kept), mode=0o644)
+    write_text(output, "".join(json.dumps(best.values, ensure_ascii=False) + "\n" for best in kept))
     print(_summary(output, found, len(kept), n))
 
 
@@ -83,7 +83,7 @@ def _source(data: str) -> Path:
     from tunesmith.catalogue.fetch import fetch
 
     if data in CATALOGUE and CATALOGUE[data].kind == "data":
-        return fetch(data, allow_download=True) / "train.jsonl"
+        return fetch(data, allow_download=False) / "train.jsonl"
     return Path(data)
 
 

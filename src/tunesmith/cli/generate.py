@@ -179,9 +179,9 @@ def _lines(loaded: "Loaded", prompts: list["Prompt"], sides: list[Any], sampling
 
 
 def _write(output: Path, loaded: "Loaded", prompts: list["Prompt"], sides: list[Any], sampling: "Sampling") -> None:
-    from tunesmith.core.files import writing
+    from tunesmith.core.files import private, writing
 
-    with writing(output), output.open("x", encoding="utf-8") as file:
+    with writing(output), open(output, "x", encoding="utf-8", opener=private) as file:
         for line in _lines(loaded, prompts, sides, sampling):
             file.write(line + "\n")
             file.flush()

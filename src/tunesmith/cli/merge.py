@@ -65,7 +65,7 @@ def merge(
         )
 
 
-def _parts(place: Path) -> tuple[str | None, bool | None, Path | None]:
+def _parts(place: Path) -> tuple[str | None, bool, Path | None]:
     """-> the base's name when a run knows it, whether it may be downloaded, and the adapter; None for a whole model."""
     from tunesmith.core.errors import UserError
     from tunesmith.export.peft_config import NAME
@@ -74,10 +74,10 @@ def _parts(place: Path) -> tuple[str | None, bool | None, Path | None]:
 
     if (place / RECIPE).is_file():
         recipe, artifact = finished_run(place)
-        return recipe.base, recipe.allow_download or None, None if recipe.method.kind == "full" else artifact
+        return recipe.base, recipe.allow_download, None if recipe.method.kind == "full" else artifact
     if not (place / NAME).is_file():
         raise UserError(f"{place}: neither a run nor an adapter ({RECIPE} and {NAME} are missing)")
-    return None, None, place
+    return None, False, place
 
 
 def _merge_pictures(run: Path, output: Path, base: str | None, dtype: "torch.dtype") -> None:
@@ -95,7 +95,7 @@ def _merge_pictures(run: Path, output: Path, base: str | None, dtype: "torch.dty
     if recipe.method.kind == "full":
         print(f"{run / 'model'}: a full fine-tune is a plain model already; there is nothing to merge")
         return
-    place = resolve(base or recipe.base, allow_download=recipe.allow_download or None, say=to_stderr)
+    place = resolve(base or recipe.base, allow_download=recipe.allow_download, say=to_stderr)
     done = merge_pictures(place, run / "adapter", output, dtype)
     print(f"{done.folder}: a plain model for diffusers, {size(done.bytes)}")
     print(f"read again and compared with base and adapter: latents within {done.apart:.1e} of the largest")

@@ -18,7 +18,11 @@ def quickstart(
     with as_file(files("tunesmith") / "recipes" / RECIPE) as path:
         recipe = made(path, (), output=output)
 
+    from tunesmith.catalogue.fetch import fetch
     from tunesmith.run import run
+
+    for name in (recipe.base, *recipe.data.sources):  # what the run itself must not do
+        fetch(name, allow_download=True)
 
     print(f"recipe: {RECIPE}; yours would be `tunesmith train --data FILE`")
     print_ending(recipe.folder, run(recipe))

@@ -5,6 +5,8 @@ import sys
 import warnings
 from io import TextIOWrapper
 
+from tunesmith.core.network import allow, shut
+
 _SILENCE = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -21,12 +23,14 @@ def hush(debug: bool) -> None:
         if isinstance(stream, TextIOWrapper):  # a sign that the terminal cannot show is a question mark, not an error
             stream.reconfigure(errors="replace")
     os.environ.update(_SILENCE | dict.fromkeys(_OFFLINE, "1"))
+    shut()
     if not debug:
         warnings.simplefilter("ignore")
 
 
 def allow_hub() -> None:
     """Let the model hub be asked: the recipe, or the command itself, said so."""
+    allow()
     for name in _OFFLINE:
         os.environ.pop(name, None)
     assert "huggingface_hub.constants" not in sys.modules or "pytest" in sys.modules, "read already"

@@ -16,6 +16,7 @@ import psutil
 
 from tunesmith.compare.latency import latency
 from tunesmith.core.errors import Interrupted, RunFailed, UserError
+from tunesmith.core.network import inherit
 from tunesmith.core.order import steps_per_epoch
 from tunesmith.ends import face
 from tunesmith.environment import environment
@@ -140,6 +141,7 @@ def _since_start() -> float:
 
 
 def _main() -> None:
+    inherit()
     # What libraries print must not stand between our lines.
     lines = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     sys.stdout = sys.stderr

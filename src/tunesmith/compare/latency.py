@@ -43,9 +43,7 @@ def _merged(run: Path, loaded: Loaded) -> tuple[Any, str | None]:
     if loaded.kind == "model":
         return None, None
     recipe, folder = finished_run(run)
-    opened = load_base(
-        recipe.base, dtype=loaded.network.dtype, allow_download=recipe.allow_download or None, say=_silent
-    )
+    opened = load_base(recipe.base, dtype=loaded.network.dtype, allow_download=recipe.allow_download, say=_silent)
     method: Any = attach_adapter(opened.network, folder)
     try:
         if (why := method.cannot_merge(opened.network)) is None:

@@ -18,7 +18,7 @@ from tunesmith.core.errors import RunFailed, UserError
 
 MANIFEST = "MANIFEST.json"
 SCHEMA = 1
-PRIVATE = 0o600
+PRIVATE, PRIVATE_FOLDER = 0o600, 0o700
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 
@@ -71,9 +71,17 @@ def existing_parent(path: Path) -> Path:
 
 
 def make_folder(path: Path) -> None:
-    """Make `path` and its parents. Raises UserError when that is not allowed."""
+    """Make `path` and its parents, those that are new for their owner only. UserError when that is not allowed."""
     with writing(path):
-        path.mkdir(parents=True, exist_ok=True)
+        missing = [one for one in (path, *path.parents) if not one.exists()]
+        for one in reversed(missing):
+            one.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+        path.mkdir(exist_ok=True)  # says what is wrong when something else lies there
+
+
+def private(name: str, flags: int) -> int:
+    """An `opener` for files that only their owner may read."""
+    return os.open(name, flags, PRIVATE)
 
 
 def write_bytes(path: Path, data: bytes, *, mode: int = PRIVATE) -> None:
@@ -126,12 +134,12 @@ def commit_folder(target: Path, about: Mapping[str, Any]) -> Iterator[Path]:
     aside = target.with_name(_aside(target.name))
     with writing(target):
         try:
-            aside.mkdir(mode=0o700)
+            aside.mkdir(mode=PRIVATE_FOLDER)
             yield aside
             names = sorted(path.name for path in aside.iterdir())
             write_text(aside / MANIFEST, _manifest(aside, names, about))
             for name in names:
-                _seal(aside / name)
+                seal(aside / name)
             sync_folder(aside)
             os.rename(aside, target)
             sync_folder(target.parent)
@@ -140,7 +148,8 @@ def commit_folder(target: Path, about: Mapping[str, Any]) -> Iterator[Path]:
             raise
 
 
-def _seal(path: Path) -> None:
+def seal(path: Path) -> None:
+    """Make what another library wrote private, and force it to the disk."""
     path.chmod(PRIVATE)
     with path.open("rb+") as file:
         os.fsync(file.fileno())

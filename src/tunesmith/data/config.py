@@ -1,5 +1,6 @@
 """The recipe's `data` section: where the rows are, what they hold, and what of them is trained."""
 
+import re
 from collections.abc import Iterable
 from typing import Literal
 
@@ -99,6 +100,12 @@ class Data(Config):
     """So many made-up secrets are put among the training rows, 1, 4 or 16 times each, so that `tunesmith evaluate
     --suite memorisation` can tell how much is memorised. They are kept in `canaries.json` of the run."""
 
+    exclude: tuple[str, ...] = ()
+    """Rows that must not be used, each by the sha256 of its content (`tunesmith forget` writes them here). All others
+    stay in the part that they were in."""
+    licence: str | None = None
+    """Under which licence or agreement you hold the rows. It stands in the model card; without it, that nobody said."""
+
     @model_validator(mode="after")
     def _possible(self) -> "Data":
         _check_sources(self)
@@ -106,6 +113,7 @@ class Data(Config):
         _check_columns(self.columns)
         _check_labelled(self)
         _check_numbers(self)
+        _check_excluded(self)
         return self
 
     @property
@@ -148,6 +156,12 @@ def _check_labelled(data: Data) -> None:
         raise UserError(f"data.labels: `{repeated}` is named twice")
     if data.system is not None and (not data.system.strip() or data.format == "text"):
         raise UserError("data.system: must not be empty, and plain text has no system message")
+
+
+def _check_excluded(data: Data) -> None:
+    wrong = next((one for one in data.exclude if not re.fullmatch(r"[0-9a-f]{64}", one)), None)
+    if wrong is not None:
+        raise UserError(f"data.exclude: `{wrong[:70]}` is no sha256 of a row (64 signs, 0-9 and a-f)")
 
 
 def _check_numbers(data: Data) -> None:

@@ -61,6 +61,8 @@ class Prepared:
     """The kind of the examples."""
     canaries: tuple[Canary, ...] = ()
     """Secrets that were put among the training rows."""
+    digests: dict[str, list[str]] = field(default_factory=dict)
+    """Of each part, the sha256 of its rows."""
 
 
 @dataclass
@@ -80,6 +82,10 @@ class _Found:
     def count(self) -> int:
         """The rows of the files."""
         return sum(map(len, self.rows.values())) - sum(canary.times for canary in self.canaries)
+
+    @property
+    def digests(self) -> dict[str, list[str]]:
+        return {part: [row.digest for row in rows] for part, rows in self.rows.items()}
 
 
 def prepare(
@@ -124,6 +130,7 @@ def prepare(
         encoder.cut,
         eats,
         found.canaries,
+        found.digests,
     )
 
 
@@ -147,7 +154,12 @@ def gather(config: Data, allow_download: bool, eats: Eats = "tokens", ending: En
     parts = parted(rows, _fractions(config, own), config.near_duplicates)
     train = limited(parts.train, max(1, round(config.share * len(parts.train))))
     by_part = {"train": train, "validation": parts.validation, "test": parts.test} | own
-    found = _Found(by_part, rows, kind, labels, typed)
+    kept = {name: [row for row in some if row.digest not in config.exclude] for name, some in by_part.items()}
+    found = _Found(kept, rows, kind, labels, typed)
+    if config.exclude:
+        left = sum(map(len, by_part.values())) - found.count
+        found.facts["excluded"] = left
+        found.said.append(f"data.exclude: {left} rows are left out; all others are in the part that they were in")
     if eats == "tokens" and kind in COMPARED:
         found.said.append("note: of compared answers the best one is learned; objective=dpo learns from both")
     files = (*config.sources, *(path for path in (config.validation, config.test) if path))

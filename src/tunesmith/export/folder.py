@@ -1,4 +1,4 @@
-"""A folder for others to read: whole or absent, written aside, forced to the disk, then renamed."""
+"""A folder in a format of others: whole or absent, written aside, forced to the disk, then renamed. Private."""
 
 import os
 import secrets
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tunesmith.core.errors import UserError
-from tunesmith.core.files import make_folder, sync_folder, writing
+from tunesmith.core.files import PRIVATE_FOLDER, make_folder, seal, sync_folder, writing
 
 
 def refuse_taken(target: Path) -> None:
@@ -29,10 +29,10 @@ def whole_folder(target: Path, *, replaces: str | None = None) -> Iterator[Path]
     aside = target.with_name(f"{target.name}.tmp-{secrets.token_hex(4)}")
     with writing(target):
         try:
-            aside.mkdir()
+            aside.mkdir(mode=PRIVATE_FOLDER)
             yield aside
             for path in sorted(aside.rglob("*")):
-                _sync(path)
+                _seal(path)
             sync_folder(aside)
             _swap(aside, target)
             sync_folder(target.parent)
@@ -41,12 +41,12 @@ def whole_folder(target: Path, *, replaces: str | None = None) -> Iterator[Path]
             raise
 
 
-def _sync(path: Path) -> None:
-    if path.is_dir():
-        sync_folder(path)
+def _seal(path: Path) -> None:
+    if not path.is_dir():
+        seal(path)
         return
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+    path.chmod(PRIVATE_FOLDER)
+    sync_folder(path)
 
 
 def _swap(aside: Path, target: Path) -> None:

@@ -21,6 +21,7 @@ from tunesmith.artifact import save
 from tunesmith.core.errors import RunFailed, UserError
 from tunesmith.core.files import make_folder
 from tunesmith.core.freed import give_back
+from tunesmith.core.network import inherit
 from tunesmith.core.order import steps_per_epoch
 from tunesmith.ends import face
 from tunesmith.models.language import Packed
@@ -173,6 +174,7 @@ def refuse_too_large(place: Place, device: torch.device) -> int:
 
 
 def _main() -> None:
+    inherit()
     # What libraries print must not stand between our lines.
     lines = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     sys.stdout = sys.stderr

@@ -73,6 +73,18 @@ class Evaluated(Part):
     """How many held-out rows were compared."""
 
 
+class Origin(Part):
+    """What is known of the base."""
+
+    fingerprint: str
+    """sha256 of weights and configuration; of a GGUF file, of the file."""
+    source: str
+    licence: str | None = None
+    """null when nobody stated one."""
+    note: str | None = None
+    """What an honest report must add."""
+
+
 class Artifact(Part):
     path: str
     """Of the adapter or model file, relative to the run folder."""
@@ -112,10 +124,11 @@ class RunResult(Part):
     message: str | None = None
     """Why it failed, or how to go on; null when it is ok."""
     base: str
+    origin: Origin | None = None
+    """Of the base. null when the run ended before it was opened. So with the next ones, as far as they may be null."""
     method: str
     objective: str
     parameters: Parameters | None = None
-    """null when the run ended before the model was there. So with the next ones."""
     train: Training | None = None
     evaluation: Evaluated | None = None
     artifact: Artifact | None = None

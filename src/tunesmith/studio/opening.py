@@ -60,7 +60,7 @@ class Opened:
 
 def open_source(recipe: Recipe, say: Say) -> Place:
     """Find the base; all that can be refused without weights or pictures is refused here."""
-    place = resolve(recipe.base, allow_download=recipe.allow_download or None, say=say)
+    place = resolve(recipe.base, allow_download=recipe.allow_download, say=say)
     family = check_pipeline(place.path)
     objective = recipe.objective
     assert isinstance(objective, Denoise)

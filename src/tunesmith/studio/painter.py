@@ -92,7 +92,7 @@ def load_painter(name: str, say: Say = print, *, precision: Literal["auto", "flo
         raise UserError(f"{folder}: this run has not ended well yet; give its command again to go on")
     kept = json.loads((folder / CHOICES).read_text(encoding="utf-8"))
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[kept["train.precision"]["value"]]
-    place = resolve(recipe.base, allow_download=recipe.allow_download or None, say=say)
+    place = resolve(recipe.base, allow_download=recipe.allow_download, say=say)
     base = _opened(place, dtype)
     about = {"base": recipe.base, "recipe": recipe.fingerprint, "adapter": result.artifact.sha256}
     if recipe.method.kind == "full":

@@ -21,7 +21,7 @@ from tunesmith.opening import FACTS
 from tunesmith.pictures.prepare import Picture
 from tunesmith.proof import Check
 from tunesmith.recipe import Recipe
-from tunesmith.report.document import Artifact, Chosen, Evaluated, Parameters, RunResult, Training
+from tunesmith.report.document import Artifact, Chosen, Evaluated, Origin, Parameters, RunResult, Training
 from tunesmith.show import Show
 from tunesmith.streams.stream import steps
 from tunesmith.studio import samples
@@ -191,6 +191,12 @@ def _document(  # noqa: PLR0913 - all that a run has to tell
     return RunResult(
         status="ok",
         base=opened.base.name,
+        origin=Origin(
+            fingerprint=opened.base.fingerprint,
+            source=opened.base.source,
+            licence=opened.base.licence,
+            note=opened.base.note,
+        ),
         method=opened.recipe.method.kind,
         objective=opened.recipe.objective.kind,
         parameters=Parameters(trainable=counts[0], total=counts[1]),

@@ -141,7 +141,7 @@ def _subject(run: Path, artifact: Path, asked: Asked, show: Show) -> Subject:
     recipe, _ = finished_run(run)
     source = open_source(measured_on(recipe, asked.data), show.say)
     opened = open_tuned(open_base(source, run, show.say), artifact, show)
-    asking = recipe.data.model_copy(update={"too_long": "refuse", "train_on": "assistant", "max_length": None})
+    asking = recipe.texts.model_copy(update={"too_long": "refuse", "train_on": "assistant", "max_length": None})
     encoder = Encoder(asking, opened.base.tokenizer, opened.base.context)
     sides = Sides(opened, face(opened.base.network).eval(), encoder)
     place = place_of(run, asked.data)

@@ -52,7 +52,7 @@ class Subject:
     def rows(self) -> list[Row]:
         """The test rows that were asked, in order, with all their columns."""
         recipe = self.opened.recipe
-        found = gather(recipe.data, recipe.allow_download, recipe.objective.eats, recipe.objective.ending)
+        found = gather(recipe.texts, recipe.allow_download, recipe.objective.eats, recipe.objective.ending)
         gone = {(row.file, row.number) for why, some in self.prepared.cut.items() if why in _GONE for row in some}
         return [row for row in found.rows["test"] if (row.file, row.number) not in gone]
 
@@ -62,7 +62,7 @@ class Subject:
             return self.prepared
         try:
             return prepare(
-                self.opened.recipe.data, self.opened.base.tokenizer, context=self.opened.base.context, eats="tokens"
+                self.opened.recipe.texts, self.opened.base.tokenizer, context=self.opened.base.context, eats="tokens"
             )
         except UserError as error:
             raise Unfit(f"the rows hold no answers that could be memorised ({error})") from error

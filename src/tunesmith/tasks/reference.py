@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from tunesmith.catalogue.fetch import default_cache
 from tunesmith.core.answers import Answers
 from tunesmith.core.batch import TokenBatch
-from tunesmith.core.files import make_folder
+from tunesmith.core.files import PRIVATE, make_folder
 from tunesmith.core.freed import give_back
 from tunesmith.evaluate.score import score_answers
 from tunesmith.models.language import Packed
@@ -79,4 +79,5 @@ def _keep(path: Path, scores: Sequence[Scores]) -> None:
     make_folder(path.parent)
     aside = path.with_suffix(".partial")
     save_file({"logprobs": torch.tensor([s for said in scores for s in said], dtype=torch.float64)}, aside)
+    aside.chmod(PRIVATE)
     aside.replace(path)

@@ -34,7 +34,7 @@ def taught_feed(opened: "Opened", *, share: bool) -> Feed:
 
 def open_teacher(name: str, opened: "Opened") -> CausalLM:
     """Raises UserError when it is no base, or its tokenizer is another."""
-    allowed = opened.recipe.allow_download or None
+    allowed = opened.recipe.allow_download
     base = load_base(name, dtype=opened.probe.dtype, allow_download=allowed, say=_silent)
     own, other = (dict(b.tokenizer.get_vocab()) for b in (opened.base, base))
     if own != other:

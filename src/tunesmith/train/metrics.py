@@ -14,7 +14,7 @@ from typing import Any, Self
 import torch
 
 from tunesmith.core.errors import UserError
-from tunesmith.core.files import PRIVATE, remove_unfinished, write_bytes, writing
+from tunesmith.core.files import PRIVATE, make_folder, private, remove_unfinished, write_bytes, writing
 
 Line = Mapping[str, float | int]
 
@@ -107,7 +107,7 @@ def _add(file: FileIO, line: Line) -> None:
 
 def _append(path: Path) -> FileIO:
     # Unbuffered: a line is in the system's hands when `write` returns, and outlives the process.
-    return open(path, "ab", buffering=0, opener=lambda name, flags: os.open(name, flags, PRIVATE))
+    return open(path, "ab", buffering=0, opener=private)
 
 
 def _board(folder: Path, step: int) -> Any:
@@ -118,4 +118,8 @@ def _board(folder: Path, step: int) -> Any:
             "train.tensorboard: tensorboard is not installed; "
             "run `pip install 'tunesmith[tensorboard]'` or set it to false"
         ) from None
-    return SummaryWriter(str(folder), purge_step=step + 1)
+    make_folder(folder)
+    board = SummaryWriter(str(folder), purge_step=step + 1)
+    for path in folder.iterdir():
+        path.chmod(PRIVATE)
+    return board
