@@ -109,8 +109,8 @@ def _number(value: float) -> str:
 def _not_measured(known: Known) -> list[str]:
     if known.result.paints:
         return [
-            "Likeness to the subject, obedience to prompts, what was forgotten, bias, harmful pictures, and whether pictures "
-            "of the training are painted again: no suite asks an image model yet."
+            "Likeness to the subject, obedience to prompts, what was forgotten, bias, harmful pictures, and whether "
+            "pictures of the training are painted again: no suite asks an image model yet."
         ]
     there = {name.partition(".")[0] for name in known.metrics}
     missing = [name for name, suite in SUITES.items() if suite.command is not None and name not in there]
