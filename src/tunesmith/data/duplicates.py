@@ -32,7 +32,7 @@ def groups(values: Sequence[dict[str, Any]], overlap: float, run: int = RUN) -> 
     The result does not depend on the order of the rows. `overlap`: Jaccard similarity of the sets of runs of `run`
     words, 0 to 1.
     """
-    words = [tuple(_WORD.findall(" ".join(_texts(row)).lower())) for row in values]
+    words = [words_of(" ".join(_texts(row))) for row in values]
     distinct = sorted(set(words))  # equal wording is one row from here on
     parent = list(range(len(distinct)))
     sets = _without_common([_runs(text, run) for text in distinct])
@@ -54,20 +54,33 @@ def _texts(value: Any) -> Iterable[str]:
         yield str(value)
 
 
-def _runs(words: tuple[str, ...], run: int) -> Hashes:
-    """-> the hashes of all runs of words; of a shorter text, one hash of all its words."""
-    numbers = np.array([_number(word) for word in words] or [0], dtype=np.uint64)
-    length = min(run, len(numbers))
-    hashes = np.zeros(len(numbers) - length + 1, dtype=np.uint64)
-    for k in range(length):
-        hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + numbers[k : k + len(hashes)]
-    hashes ^= hashes >> np.uint64(29)
-    return np.unique(hashes)
+def words_of(text: str) -> tuple[str, ...]:
+    """-> its words in small letters."""
+    return tuple(_WORD.findall(text.lower()))
+
+
+def numbers_of(words: Sequence[str]) -> np.ndarray:
+    """-> (W,) uint64, one number a word and never 0."""
+    return np.array([_number(word) for word in words], dtype=np.uint64)
 
 
 @lru_cache(maxsize=1_000_000)
 def _number(word: str) -> int:
     return zlib.crc32(word.encode()) + 1
+
+
+def run_hashes(numbers: np.ndarray, length: int) -> np.ndarray:
+    """-> (W - length + 1,) uint64: the hash of each run of `length` words, in their order."""
+    hashes = np.zeros(len(numbers) - length + 1, dtype=np.uint64)
+    for k in range(length):
+        hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + numbers[k : k + len(hashes)]
+    return hashes ^ (hashes >> np.uint64(29))
+
+
+def _runs(words: tuple[str, ...], run: int) -> Hashes:
+    """-> the hashes of all runs of words; of a shorter text, one hash of all its words."""
+    numbers = numbers_of(words) if words else np.zeros(1, dtype=np.uint64)
+    return np.unique(run_hashes(numbers, min(run, len(numbers))))
 
 
 def _without_common(sets: list[Hashes]) -> list[Hashes]:

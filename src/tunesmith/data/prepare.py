@@ -20,7 +20,7 @@ from tunesmith.data.formats import forms, label_names, recognised
 from tunesmith.data.forms import Form, Labelled, Told
 from tunesmith.data.hub import looks_like_hub, read_hub
 from tunesmith.data.rows import Row, fingerprint, read_rows
-from tunesmith.data.split import Parts, limited, parted, refuse_equal, refuse_identical, shared
+from tunesmith.data.split import Parts, fractions, limited, parted, refuse_equal, refuse_identical, shared
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -138,7 +138,7 @@ def gather(config: Data, allow_download: bool, eats: Eats = "tokens", ending: En
         _refuse_words(config, ending)
     labels = label_names(config, rows) if kind == "labelled" and ending != "value" else ()
     typed = {id(row): form for row, form in zip(every, forms(config, kind, every, labels, eats), strict=True)}
-    parts = parted(rows, _fractions(config, own), config.near_duplicates)
+    parts = parted(rows, fractions(config), config.near_duplicates)
     train = limited(parts.train, max(1, round(config.share * len(parts.train))))
     by_part = {"train": train, "validation": parts.validation, "test": parts.test} | own
     found = _Found(by_part, rows, kind, labels, typed)
@@ -169,13 +169,6 @@ def _read(source: str, part: str, allow_download: bool) -> list[Row]:
     if not Path(source).exists() and looks_like_hub(source):
         return read_hub(source, part, allow_download=allow_download)
     return read_rows(source)
-
-
-def _fractions(config: Data, own: dict[str, list[Row]]) -> tuple[float, float, float]:
-    train, validation, test = config.split
-    validation, test = 0 if "validation" in own else validation, 0 if "test" in own else test
-    whole = train + validation + test
-    return train / whole, validation / whole, test / whole
 
 
 def _overlap(config: Data, found: _Found, name: str) -> dict[str, int]:
