@@ -149,7 +149,9 @@ def names(draw: random.Random, _: int) -> dict[str, object]:
         parts = [draw.choice(FILLERS), draw.choice(SENTENCES).format(name), draw.choice(FILLERS)]
         texts.append(" ".join(parts))
         hits = sum(part.lower() in known for part in name.split())
-        planted.append((name, locale, "both parts listed" if hits > 1 else "one part listed" if hits else "none listed"))
+        planted.append(
+            (name, locale, "both parts listed" if hits > 1 else "one part listed" if hits else "none listed")
+        )
     find = Names(texts)
     by: dict[str, list[bool]] = defaultdict(list)
     missed = []
@@ -213,7 +215,9 @@ def overlap(draw: random.Random, _: int) -> dict[str, object]:
         else:
             first = draw.randint(0, len(text) - 13)
             inner = " ".join(text[first : first + 13])
-            train.append({"prompt": spoken(draw, words, 4, 9), "completion": f"{spoken(draw, words, 4, 9)} {inner} and more."})
+            train.append(
+                {"prompt": spoken(draw, words, 4, 9), "completion": f"{spoken(draw, words, 4, 9)} {inner} and more."}
+            )
     found = {n for one in contamination(case(train, test)) for n in one.rows}
     return {
         "planted": len(planted), "found": len(found), "recall": len(found & planted) / len(planted),
@@ -238,9 +242,17 @@ def speed(draw: random.Random, count: int) -> dict[str, object]:
         command = [sys.executable, "-m", "tunesmith", "check", str(path), "--json"]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
         seconds = time.perf_counter() - began
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        peak, processor = used.ru_maxrss * 1024, used.ru_utime + used.ru_stime
         kinds = {one["kind"]: one["count"] for one in json.loads(done.stdout)["findings"]}
-    return {"rows": count, "bytes": size, "seconds": round(seconds, 1), "peak_bytes": peak, "findings": kinds}
+    return {
+        "rows": count,
+        "bytes": size,
+        "seconds": round(seconds, 1),
+        "processor_seconds": round(processor, 1),
+        "peak_bytes": peak,
+        "findings": kinds,
+    }
 
 
 def spoken(draw: random.Random, words: tuple[str, ...], least: int, most: int) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+")  # scripts without spaces: each sign is a word
+WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+")  # scripts without spaces: each sign is a word
 RUN = 5
 _DEPTHS = ((0.7, 16, 4), (0.0, 24, 3))
 """From which overlap on how many bands of how many hashes: 16 of 4 find a pair of overlap 0.8 with probability
@@ -56,7 +56,7 @@ def _texts(value: Any) -> Iterable[str]:
 
 def words_of(text: str) -> tuple[str, ...]:
     """-> its words in small letters."""
-    return tuple(_WORD.findall(text.lower()))
+    return tuple(WORD.findall(text.lower()))
 
 
 def numbers_of(words: Sequence[str]) -> np.ndarray:

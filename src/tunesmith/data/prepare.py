@@ -3,7 +3,7 @@
 import hashlib
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,12 +85,13 @@ def prepare(
     eats: Eats = "tokens",
     ending: Ending = "words",
     allow_download: bool = False,
+    without: Collection[str] = (),
 ) -> Prepared:
     """-> the examples of each part, of the kind that the objective eats. `ending`: of the network that reads them.
 
-    `context`: the most tokens that the model reads. UserError names file and row.
+    `context`: the most tokens that the model reads. `without`: digests of rows to look past. UserError names file and row.
     """
-    found = gather(config, allow_download, eats, ending)
+    found = gather(config, allow_download, eats, ending, without)
     kind, labels = found.kind, found.labels
     found.said.append(f"{', '.join(config.sources)}: {found.count} rows of {SPOKEN[kind]}")
     encoder = Encoder(config, tokenizer, context)
@@ -121,12 +122,14 @@ def prepare(
     )
 
 
-def gather(config: Data, allow_download: bool, eats: Eats = "tokens", ending: Ending = "words") -> _Found:
+def gather(
+    config: Data, allow_download: bool, eats: Eats = "tokens", ending: Ending = "words", without: Collection[str] = ()
+) -> _Found:
     """-> the rows of each part, without a tokenizer. UserError for files that cannot be used together."""
-    read = [row for source in config.sources for row in _read(source, "train", allow_download)]
-    own = {
-        name: _read(path, name, allow_download) for name in ("validation", "test") if (path := getattr(config, name))
-    }
+    read, own = read_parts(config, allow_download)
+    if without:
+        read = [row for row in read if row.digest not in without]
+        own = {name: [row for row in rows if row.digest not in without] for name, rows in own.items()}
     rows = limited(read, config.limit)
     refuse_identical(rows)
     # A row that cannot be is named before anything is said about the rows as a whole.
@@ -155,6 +158,15 @@ def gather(config: Data, allow_download: bool, eats: Eats = "tokens", ending: En
     if len(train) < len(parts.train):
         found.said.append(f"data.share: {len(train)} of {len(parts.train)} training rows are used")
     return found
+
+
+def read_parts(config: Data, allow_download: bool) -> tuple[list[Row], dict[str, list[Row]]]:
+    """-> the rows of data.train, and those of validation and test where they have files of their own."""
+    read = [row for source in config.sources for row in _read(source, "train", allow_download)]
+    own = {
+        name: _read(path, name, allow_download) for name in ("validation", "test") if (path := getattr(config, name))
+    }
+    return read, own
 
 
 def _refuse_words(config: Data, ending: Ending) -> None:

@@ -8,6 +8,8 @@ from tunesmith.data.config import Data
 from tunesmith.data.duplicates import groups, words_of
 from tunesmith.data.split import Parts, fractions, parted
 from tunesmith.doctor.entries import Entry
+from tunesmith.doctor.language import UNKNOWN, language
+from tunesmith.doctor.private import Scanner, strings
 
 NEAR_RUN, NEAR_OVERLAP = 2, 0.6
 """Pairs of words that overlap by 0.6 still hold together rows of which one word in nine is another."""
@@ -47,6 +49,22 @@ class Case:
         """For each whole entry the number of its group of near-duplicates."""
         overlap = min(NEAR_OVERLAP, self.config.near_duplicates)
         return groups([entry.row.values for entry in self.whole], overlap, NEAR_RUN)
+
+    @cached_property
+    def languages(self) -> list[str]:
+        """The language of each whole entry: of its answer, where that is long enough to tell."""
+        own = [language(e.answer) if e.answer and e.label is None else UNKNOWN for e in self.whole]
+        return [name if name != UNKNOWN else language(e.text) for name, e in zip(own, self.whole, strict=True)]
+
+    @cached_property
+    def scanner(self) -> Scanner:
+        """Finds personal data and secrets, with the words of these rows in mind."""
+        return Scanner(text for entry in self.entries for _, text in strings(entry.row.values, self.kept))
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """Columns whose values name a class: no text."""
+        return frozenset({"label", self.config.columns.get("label", "label")})
 
     @cached_property
     def parts(self) -> Parts:

@@ -4,11 +4,14 @@ Brown et al. 2020, "Language Models are Few-Shot Learners", appendix C: runs of 
 below 8. Runs that many rows share are the wording of the task and count for nothing; the same text always counts.
 """
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from tunesmith.data.duplicates import numbers_of, run_hashes, words_of
+from tunesmith.core.errors import UserError
+from tunesmith.data.duplicates import WORD, numbers_of, run_hashes
 from tunesmith.doctor.case import Case
 from tunesmith.doctor.entries import Entry
 from tunesmith.doctor.finding import Finding, by_file
@@ -19,6 +22,8 @@ _MANY_ROWS, _ROWS_SHARE = 8, 0.01
 _MANY_ITEMS, _ITEMS_SHARE = 3, 0.2
 _SOME = 2000
 
+_TOKEN = re.compile(rf"{WORD.pattern}|(?<= )[-+*/=<>^×÷](?= )")  # `2 + 3` is another question than `2 - 3`
+
 Words = tuple[str, ...]
 
 
@@ -28,55 +33,64 @@ def contamination(case: Case) -> list[Finding]:
     train = case.whole
     for name, entries in case.own.items():
         found += _finding(train, [e for e in entries if e.blank is None], f"data.{name}")
-    parts = case.parts
-    inside = {id(row) for row in parts.train}
-    kept = [entry for entry in train if id(entry.row) in inside]
-    for name, rows in (("validation", parts.validation), ("test", parts.test)):
-        held = {id(row) for row in rows}
-        if held and name not in case.own:
-            found += _finding(kept, [e for e in train if id(e.row) in held], f"the {name} part that is split off")
+    found += _across_the_split(case)
     for name, texts in case.yardsticks.items():
-        items = [words_of(text) for text in texts]
-        hits = _hits([words_of(entry.text) for entry in train], [], items, [])
-        found += _told(train, hits, name, len(items))
+        items = [_words(text) for text in texts]
+        hits = _shared(train, items) | _equal([e.text for e in train], texts, 1)
+        found += _told("contamination", train, hits, name, len(items))
     return found
 
 
-def _finding(train: Sequence[Entry], held: Sequence[Entry], name: str) -> list[Finding]:
-    whole = [[words_of(entry.text) for entry in entries] for entries in (train, held)]
-    asked = [[words_of(entry.prompt) for entry in entries] for entries in (train, held)]
-    return _told(train, _hits(whole[0], asked[0], whole[1], asked[1]), name, len(held))
+def _across_the_split(case: Case) -> list[Finding]:
+    try:
+        parts = case.parts
+    except UserError:
+        return []  # rows that cannot be split: a run says so
+    inside = {id(row) for row in parts.train}
+    kept = [entry for entry in case.whole if id(entry.row) in inside]
+    found = []
+    for name, rows in (("validation", parts.validation), ("test", parts.test)):
+        held = {id(row) for row in rows}
+        if held and name not in case.own:
+            entries = [entry for entry in case.whole if id(entry.row) in held]
+            found += _finding(kept, entries, f"the {name} part that is split off", "split_overlap")
+    return found
 
 
-def _told(train: Sequence[Entry], hits: dict[int, int], name: str, count: int) -> list[Finding]:
+def _finding(train: Sequence[Entry], held: Sequence[Entry], name: str, kind: str = "contamination") -> list[Finding]:
+    hits = _shared(train, [_words(entry.text) for entry in held])
+    hits |= _equal([e.text for e in train], [e.text for e in held], 1)
+    hits |= _equal([e.prompt for e in train], [e.prompt for e in held], _ASKED)
+    return _told(kind, train, hits, name, len(held))
+
+
+def _told(kind: str, train: Sequence[Entry], hits: dict[int, int], name: str, count: int) -> list[Finding]:
     items = len(set(hits.values()))
     return by_file(
-        "contamination",
+        kind,
         [(train[place].row, train[place].text) for place in sorted(hits)],
         f"holds text of {name} (of {items} of its {count} rows): what judges would be learned",
         against=name,
     )
 
 
-def _hits(train: list[Words], train_asked: list[Words], items: list[Words], items_asked: list[Words]) -> dict[int, int]:
-    """-> the places of the training texts that hold text of an item, each with the place of such an item."""
-    found = dict(_shared_runs(train, items))
-    for ours, theirs, least in ((train, items, 1), (train_asked, items_asked, _ASKED)):
-        known = {text: place for place, text in enumerate(theirs) if len(text) >= least}
-        often = _often(theirs, ours)
-        for place, text in enumerate(ours):
-            if text in known and text not in often:
-                found.setdefault(place, known[text])
-    return found
+def _shared(train: Sequence[Entry], items: list[Words]) -> dict[int, int]:
+    """-> the places of the training texts that share a run with an item, each with the place of such an item."""
+    return dict(_shared_runs([_words(entry.text) for entry in train], items))
 
 
-def _often(items: list[Words], train: list[Words]) -> set[Words]:
-    """What most items say is the task, not a question. That holds for whole texts of training only when it is asked so often."""
-    counts: dict[Words, int] = {}
-    for text in items:
-        counts[text] = counts.get(text, 0) + 1
+def _equal(train: Sequence[str], items: Sequence[str], least: int) -> dict[int, int]:
+    """-> the same for equal texts of at least `least` words. What most items say is the task, not a question."""
+    plain = [" ".join(text.casefold().split()) for text in items]
+    counts = Counter(plain)
     most = max(_MANY_ITEMS, _ITEMS_SHARE * len(items))
-    return {text for text, count in counts.items() if count > most}
+    known = {text: n for n, text in enumerate(plain) if len(text.split()) >= least and counts[text] <= most}
+    asked = (" ".join(text.casefold().split()) for text in train)
+    return {place: known[text] for place, text in enumerate(asked) if text in known}
+
+
+def _words(text: str) -> Words:
+    return tuple(_TOKEN.findall(text.lower()))
 
 
 def _shared_runs(train: list[Words], items: list[Words]) -> Iterator[tuple[int, int]]:
@@ -105,7 +119,9 @@ def _of_length(train: list[Words], items: list[Words], places: list[int], length
             yield row, int(owner[run])
 
 
-def _distinct(own: list[np.ndarray], places: list[int], items: list[Words]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _distinct(
+    own: list[np.ndarray], places: list[int], items: list[Words]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """-> every run of the items once, with one item that holds it and in how many different items it stands."""
     seen: set[Words] = set()
     flat, owner = [], []

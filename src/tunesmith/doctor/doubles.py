@@ -1,5 +1,6 @@
 """Rows that stand twice: word for word, in almost the same words, or with one question and several answers."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -9,6 +10,7 @@ from tunesmith.doctor.finding import Finding, by_file
 
 _STANDING = 0.02  # a prompt that so many rows share is an instruction to all of them, not a question
 _FEW = 20
+_NUMBERS = re.compile(r"\d+|(?<= )[-+*/=<>^×÷](?= )")  # `2 + 3` is not nearly `2 - 3`
 
 
 def exact_duplicates(case: Case) -> list[Finding]:
@@ -24,13 +26,14 @@ def exact_duplicates(case: Case) -> list[Finding]:
 
 def near_duplicates(case: Case) -> list[Finding]:
     exact = {id(entry) for entry in _later(case.whole, [entry.row.digest for entry in case.whole])}
-    later = [entry for entry in _later(case.whole, case.near) if id(entry) not in exact]
-    group = {id(entry.row): number for entry, number in zip(case.whole, case.near, strict=True)}
-    first = _first(case.whole, case.near)
+    keys = [(number, *_NUMBERS.findall(entry.text)) for entry, number in zip(case.whole, case.near, strict=True)]
+    later = [entry for entry in _later(case.whole, keys) if id(entry) not in exact]
+    group = {id(entry.row): key for entry, key in zip(case.whole, keys, strict=True)}
+    first = _first(case.whole, keys)
     return by_file(
         "near_duplicate",
         [(entry.row, entry.text) for entry in later],
-        "is worded almost like another row",
+        "is worded almost like another row (and holds the same numbers)",
         lambda row: f"near row {first[group[id(row)]].row.number}",
     )
 

@@ -46,7 +46,9 @@ def read_entries(config: Data, rows: Sequence[Row], eats: Eats = "tokens", endin
     whole = [row for row, empty in zip(rows, blank, strict=True) if empty is None]
     if not whole:
         raise UserError(f"{rows[0].place}: the {blank[0]} is empty, and so it is in every row")
-    needed: Eats = "prompts" if kind == "prompt" else "rated" if kind == "rated" else "pairs" if kind in COMPARED else eats
+    needed: Eats = (
+        "prompts" if kind == "prompt" else "rated" if kind == "rated" else "pairs" if kind in COMPARED else eats
+    )
     labels = label_names(config, whole) if kind == "labelled" and ending != "value" else ()
     typed = iter(forms(config, kind, whole, labels, needed))
     return [

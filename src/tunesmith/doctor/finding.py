@@ -35,7 +35,13 @@ class Finding:
 
     def values(self) -> dict[str, Any]:
         """-> as `--json` prints it."""
-        shown = {"kind": self.kind, "file": self.file, "count": len(self.rows), "rows": self.rows, "message": self.message}
+        shown = {
+            "kind": self.kind,
+            "file": self.file,
+            "count": len(self.rows),
+            "rows": self.rows,
+            "message": self.message,
+        }
         return shown | self.more
 
 

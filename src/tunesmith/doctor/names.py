@@ -53,31 +53,7 @@ _CONTRACTED = re.compile(r"['’](?:ve|ll|m|d|re|t)$")
 _WORDS = re.compile(r"[^\W\d_]+")
 
 _CAPITALS = frozenset(
-    """
-january february march april may june july august september october november december monday tuesday wednesday thursday
-friday saturday sunday jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun christmas easter
-ramadan thanksgiving halloween english french german spanish italian russian chinese japanese korean arabic dutch latin
-greek polish turkish swedish portuguese american british european african asian canadian mexican indian australian irish
-scottish jewish muslim christian catholic protestant hindu buddhist america england france germany spain italy russia china
-japan korea india canada mexico brazil australia ireland scotland wales poland turkey sweden norway denmark finland austria
-switzerland belgium netherlands portugal greece egypt israel iran iraq africa europe asia london paris berlin rome madrid
-vienna munich hamburg moscow tokyo beijing delhi mumbai sydney melbourne toronto montreal boston chicago houston dallas
-austin denver phoenix seattle portland atlanta miami orlando charlotte cleveland detroit philadelphia washington york
-york's jersey orleans francisco angeles vegas diego antonio jose virginia carolina georgia florida texas california
-alaska hawaii kansas dakota tennessee montana nevada oregon ohio iowa utah idaho maine indiana illinois michigan
-wisconsin missouri kentucky louisiana alabama mississippi arkansas oklahoma nebraska colorado arizona wyoming maryland
-delaware vermont jordan lebanon syria kenya nigeria ghana chad cuba panama peru chile bolivia colombia venezuela ecuador
-santiago manila singapore dublin edinburgh glasgow oxford cambridge manchester liverpool birmingham bristol leeds lyon
-marseille milan naples florence venice turin lisbon athens cairo dubai shanghai bangkok jakarta lagos nairobi google
-apple microsoft amazon facebook meta netflix twitter instagram youtube linkedin whatsapp reddit uber airbnb tesla ford
-honda toyota nissan mercedes volkswagen audi intel nvidia samsung sony nintendo android iphone ipad windows linux ubuntu
-debian python java javascript ruby perl pascal excel word powerpoint outlook bible quran internet wikipedia obama's god
-allah buddha jesus christ lord earth mars venus jupiter saturn mercury sun moon atlantic pacific mediterranean alps
-himalaya amazon's pdf html json url api usa uk eu un nato fbi cia nasa adhd ptsd iud bmi mri tv dvd dna rna id faq asap
-mr mrs ms dr prof sir madam herr frau mister doctor professor president senator governor minister king queen prince
-princess pope bishop captain general colonel major sergeant judge chancellor ive please thanks thank hello hi hey dear regards
-sincerely yes no ok okay
-    """.split()
+    ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "mon", "tue", "wed", "thu", "fri", "sat", "sun", "christmas", "easter", "ramadan", "thanksgiving", "halloween", "english", "french", "german", "spanish", "italian", "russian", "chinese", "japanese", "korean", "arabic", "dutch", "latin", "greek", "polish", "turkish", "swedish", "portuguese", "american", "british", "european", "african", "asian", "canadian", "mexican", "indian", "australian", "irish", "scottish", "jewish", "muslim", "christian", "catholic", "protestant", "hindu", "buddhist", "america", "england", "france", "germany", "spain", "italy", "russia", "china", "japan", "korea", "india", "canada", "mexico", "brazil", "australia", "ireland", "scotland", "wales", "poland", "turkey", "sweden", "norway", "denmark", "finland", "austria", "switzerland", "belgium", "netherlands", "portugal", "greece", "egypt", "israel", "iran", "iraq", "africa", "europe", "asia", "london", "paris", "berlin", "rome", "madrid", "vienna", "munich", "hamburg", "moscow", "tokyo", "beijing", "delhi", "mumbai", "sydney", "melbourne", "toronto", "montreal", "boston", "chicago", "houston", "dallas", "austin", "denver", "phoenix", "seattle", "portland", "atlanta", "miami", "orlando", "charlotte", "cleveland", "detroit", "philadelphia", "washington", "york", "york's", "jersey", "orleans", "francisco", "angeles", "vegas", "diego", "antonio", "jose", "virginia", "carolina", "georgia", "florida", "texas", "california", "alaska", "hawaii", "kansas", "dakota", "tennessee", "montana", "nevada", "oregon", "ohio", "iowa", "utah", "idaho", "maine", "indiana", "illinois", "michigan", "wisconsin", "missouri", "kentucky", "louisiana", "alabama", "mississippi", "arkansas", "oklahoma", "nebraska", "colorado", "arizona", "wyoming", "maryland", "delaware", "vermont", "jordan", "lebanon", "syria", "kenya", "nigeria", "ghana", "chad", "cuba", "panama", "peru", "chile", "bolivia", "colombia", "venezuela", "ecuador", "santiago", "manila", "singapore", "dublin", "edinburgh", "glasgow", "oxford", "cambridge", "manchester", "liverpool", "birmingham", "bristol", "leeds", "lyon", "marseille", "milan", "naples", "florence", "venice", "turin", "lisbon", "athens", "cairo", "dubai", "shanghai", "bangkok", "jakarta", "lagos", "nairobi", "google", "apple", "microsoft", "amazon", "facebook", "meta", "netflix", "twitter", "instagram", "youtube", "linkedin", "whatsapp", "reddit", "uber", "airbnb", "tesla", "ford", "honda", "toyota", "nissan", "mercedes", "volkswagen", "audi", "intel", "nvidia", "samsung", "sony", "nintendo", "android", "iphone", "ipad", "windows", "linux", "ubuntu", "debian", "python", "java", "javascript", "ruby", "perl", "pascal", "excel", "word", "powerpoint", "outlook", "bible", "quran", "internet", "wikipedia", "obama's", "god", "allah", "buddha", "jesus", "christ", "lord", "earth", "mars", "venus", "jupiter", "saturn", "mercury", "sun", "moon", "atlantic", "pacific", "mediterranean", "alps", "himalaya", "amazon's", "pdf", "html", "json", "url", "api", "usa", "uk", "eu", "un", "nato", "fbi", "cia", "nasa", "adhd", "ptsd", "iud", "bmi", "mri", "tv", "dvd", "dna", "rna", "id", "faq", "asap", "mr", "mrs", "ms", "dr", "prof", "sir", "madam", "herr", "frau", "mister", "doctor", "professor", "president", "senator", "governor", "minister", "king", "queen", "prince", "princess", "pope", "bishop", "captain", "general", "colonel", "major", "sergeant", "judge", "chancellor", "ive", "please", "thanks", "thank", "hello", "hi", "hey", "dear", "regards", "sincerely", "yes", "no", "ok", "okay"]
 )
 
 
@@ -142,7 +118,9 @@ class Names:
         plain = re.sub(r"['’]s$", "", word.lower().rstrip("."))
         if _CONTRACTED.search(plain) or (len(plain) < 3 and plain in self._common):
             return True
-        return plain in self._others or (len(word) > 1 and word.isupper()) or (len(plain) == 1 and not word.endswith("."))
+        return (
+            plain in self._others or (len(word) > 1 and word.isupper()) or (len(plain) == 1 and not word.endswith("."))
+        )
 
     def _is_first(self, plain: str) -> bool:
         return plain in self._first and plain not in self._common
