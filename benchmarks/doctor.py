@@ -2,10 +2,10 @@
 
     python benchmarks/doctor.py --rows 100000 --seed 0
 
-All data are made with a seed: personal data and names of people by Faker (in the extra `bench`), whose names come from other
-lists than ours outside the United States; recall is told apart by whether our lists know any part of a name. Near-duplicates
-are rows of which a word in twelve is changed, dropped or put in, or in which two sentences change places; rows of one
-template with other content are there to be mistaken for them. `--part time` measures one process with two threads.
+All data are made with a seed: personal data and names of people by Faker (in the extra `bench`), in 16 locales; recall
+is told apart by what our own lists know of a name. Near-duplicates are rows of which a word in twenty, at least one
+in the prompt and one in the answer, is changed, dropped or put in, or in which two sentences change places, or all
+letters are capitals; rows of one template with other content are there to be mistaken for them.
 """
 
 import argparse
@@ -33,8 +33,10 @@ from tunesmith.doctor.personal import personal
 from tunesmith.doctor.secrets import secrets
 from tunesmith.doctor.spans import Span
 
-LOCALES = ("en_US", "en_GB", "en_IN", "de_DE", "fr_FR", "es_ES", "it_IT", "nl_NL", "pl_PL", "pt_BR", "sv_SE", "tr_TR", "cs_CZ",
-           "fi_FI", "ro_RO", "hu_HU")  # fmt: skip
+LOCALES = (
+    *("en_US", "en_GB", "en_IN", "de_DE", "fr_FR", "es_ES", "it_IT", "nl_NL"),
+    *("pl_PL", "pt_BR", "sv_SE", "tr_TR", "cs_CZ", "fi_FI", "ro_RO", "hu_HU"),
+)
 SENTENCES = (
     "My name is {} and I have been a customer for three years.",
     "Yesterday I spoke with {} about the late delivery.",
@@ -130,8 +132,8 @@ def harmless(draw: random.Random) -> str:
     return draw.choice((
         f"On {r(1, 28):02}.{r(1, 12):02}.{r(1950, 2030)} we sold {r(1, 9)},{r(100, 999)},{r(100, 999)} pieces.",
         f"Between {r(1900, 1990)}-{r(1991, 2025)} it cost {r(1, 999)}.{r(10, 99)} and then {r(1000, 9999)} euros.",
-        f"Version {r(1, 9)}.{r(0, 20)}.{r(0, 99)} of {r(2000, 2026)}-{r(1, 12):02}-{r(1, 28):02} {r(0, 23):02}:{r(10, 59)}:00.",
-        f"Order {r(10**9, 2 * 10**9 - 1)} weighs {r(10, 99)} kg; code {r(100, 999)}-{r(10, 99)}; 5 + {r(10, 99)} - 3 = {r(10, 99)}.",
+        f"Version {r(1, 9)}.{r(0, 20)}.{r(0, 99)} of {r(2000, 2026)}-{r(1, 12):02}-{r(1, 28):02} 12:{r(10, 59)}:00.",
+        f"Order {r(10**9, 2 * 10**9 - 1)}: {r(10, 99)} kg; code {r(100, 999)}-{r(10, 99)}; 5 + {r(10, 99)} = {r(10, 99)}.",
         f"The hash is {''.join(draw.choice('0123456789abcdef') for _ in range(64))} as expected.",
         f"Take {r(1, 5)}0 mg for {r(1, 9)}-{r(10, 20)} days, {r(100, 999)} {r(100, 999)} {r(10, 99)} steps a year.",
         f"Pi is 3.14159265{r(10**6, 10**7)}, and {r(10**11, 10**12)} bytes are {r(100, 999)} GB.",
@@ -171,7 +173,7 @@ def near(draw: random.Random, _: int) -> dict[str, object]:
     words = fake.get_words_list()
     rows = [{"prompt": spoken(draw, words, 8, 25), "completion": spoken(draw, words, 10, 60)} for _ in range(2000)]
     rows += [
-        {"prompt": f"What does the medical term \"{draw.choice(words)} {draw.choice(words)}\" mean? Answer in one sentence.",
+        {"prompt": f"What does the term {draw.choice(words)} {draw.choice(words)} mean? Answer in one sentence.",
          "completion": spoken(draw, words, 8, 20)}
         for _ in range(1000)
     ]  # fmt: skip

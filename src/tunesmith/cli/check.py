@@ -1,4 +1,4 @@
-"""`tunesmith check`: what is in the data, what is doubtful about it, and what a run would make of it. No weights are loaded."""
+"""`tunesmith check`: what is in the data, what is doubtful about it, and what a run would make of it."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -55,8 +55,8 @@ def check(
 ) -> None:
     """Examine the data: what it holds, what is doubtful and which rows, and which tokens would be trained.
 
-    Lengths in tokens are those of --base; without it those of the default base when that is on this machine and the rows
-    are no more than 20,000. The file that is checked is never changed.
+    Lengths in tokens are those of --base; without it those of the default base when that is on this machine and the
+    rows are no more than 20,000. The file that is checked is never changed.
     """
     from tunesmith.cli.ending import to_stderr
 

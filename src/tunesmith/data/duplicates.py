@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import combinations, pairwise
+from sys import intern
 from typing import Any
 
 import numpy as np
@@ -55,8 +56,8 @@ def _texts(value: Any) -> Iterable[str]:
 
 
 def words_of(text: str) -> tuple[str, ...]:
-    """-> its words in small letters."""
-    return tuple(WORD.findall(text.lower()))
+    """-> its words in small letters. A word that stands in many texts is kept once."""
+    return tuple(map(intern, WORD.findall(text.lower())))
 
 
 def numbers_of(words: Sequence[str]) -> np.ndarray:

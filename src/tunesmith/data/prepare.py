@@ -77,7 +77,7 @@ class _Found:
         return sum(map(len, self.rows.values()))
 
 
-def prepare(
+def prepare(  # noqa: PLR0913 - who only looks needs one more than a run
     config: Data,
     tokenizer: "PreTrainedTokenizerBase",
     *,
@@ -89,7 +89,7 @@ def prepare(
 ) -> Prepared:
     """-> the examples of each part, of the kind that the objective eats. `ending`: of the network that reads them.
 
-    `context`: the most tokens that the model reads. `without`: digests of rows to look past. UserError names file and row.
+    `context`: the most tokens that the model reads. `without`: digests of rows to look past. UserError names its place.
     """
     found = gather(config, allow_download, eats, ending, without)
     kind, labels = found.kind, found.labels

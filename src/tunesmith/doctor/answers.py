@@ -1,4 +1,4 @@
-"""Answers that teach nothing good: none at all, a refusal, one sentence for everything, a form that was never filled in."""
+"""Answers that teach nothing good: none at all, a refusal, one sentence for everything, a form never filled in."""
 
 import re
 from collections import defaultdict
@@ -8,19 +8,25 @@ from tunesmith.doctor.entries import Entry
 from tunesmith.doctor.finding import Finding, by_file
 
 _REFUSED = re.compile(
-    r"\W*(?:(?:i'?m|i’m|i am|we are|we're) (?:very |so |really |truly )?(?:sorry|afraid)\b.{0,40}\b(?:can'?t|can’t|cannot|unable|not able|"
+    r"\W*(?:(?:i'?m|i\u2019m|i am|we are|we're) (?:very |so |really |truly )?(?:sorry|afraid)\b"
+    r".{0,40}\b(?:can'?t|can\u2019t|cannot|unable|not able|"
     r"won'?t|not allowed|don'?t)|"
-    r"(?:sorry|apologies|unfortunately|regrettably)\b.{0,20}\b(?:i|we) (?:can'?t|can’t|cannot|am unable|am not able|won'?t|must decline)|"
-    r"i (?:can'?t|can’t|cannot|won'?t|am unable to|am not able to|must decline|will not) "
-    r"(?:help|assist|answer|provide|fulfil|fulfill|comply|do that|do this|discuss|support|create|generate|write|give|engage)|"
+    r"(?:sorry|apologies|unfortunately|regrettably)\b.{0,20}\b(?:i|we) "
+    r"(?:can'?t|can\u2019t|cannot|am unable|am not able|won'?t|must decline)|"
+    r"i (?:can'?t|can\u2019t|cannot|won'?t|am unable to|am not able to|must decline|will not) "
+    r"(?:help|assist|answer|provide|fulfil|fulfill|comply|do that|do this|discuss|"
+    r"support|create|generate|write|give|engage)|"
     r"as an? (?:ai|artificial intelligence|(?:large )?language model|assistant)\b|"
-    r"(?:es tut mir leid|tut mir leid|entschuldigung)\b.{0,30}\bkann\b.{0,40}\bnicht|ich kann (?:dir|ihnen) (?:dabei|damit) nicht|"
-    r"(?:je suis désolée?|désolée?)\b.{0,40}\bne (?:peux|puis) pas|lo siento\b.{0,30}\bno puedo|mi dispiace\b.{0,30}\bnon posso)",
+    r"(?:es tut mir leid|tut mir leid|entschuldigung)\b.{0,30}\bkann\b.{0,40}\bnicht|"
+    r"ich kann (?:dir|ihnen) (?:dabei|damit) nicht|"
+    r"(?:je suis désolée?|désolée?)\b.{0,40}\bne (?:peux|puis) pas|"
+    r"lo siento\b.{0,30}\bno puedo|mi dispiace\b.{0,30}\bnon posso)",
     re.IGNORECASE,
 )
 _UNFILLED = re.compile(
     r"\{\{?\s*[a-zA-Z_][\w .]{0,30}\}\}?|\[(?:insert|your|name|todo|tbd|placeholder|company|date)\b[^\]]{0,40}\]|"
-    r"<(?:insert|your)[ _-][^>]{0,40}>|\blorem ipsum\b|\bTODO\b|\bTBD\b|^\W*(?:n/?a|none|null|nil|nan|undefined|test|asdf+|xxx+|\.+|-+)\W*$",
+    r"<(?:insert|your)[ _-][^>]{0,40}>|\blorem ipsum\b|\bTODO\b|\bTBD\b|"
+    r"^\W*(?:n/?a|none|null|nil|nan|undefined|test|asdf+|xxx+|\.+|-+)\W*$",
     re.IGNORECASE,
 )
 _CODE = re.compile(r"```|\bdef \w+\(|\bfunction\b|\bclass \w+|[;{]\s*$|f\"|\$\{|=>|</\w+>", re.MULTILINE)

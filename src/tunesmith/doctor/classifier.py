@@ -1,7 +1,8 @@
-"""A plain classifier of texts: TF-IDF of words and word pairs, logistic regression by L-BFGS. No model, seconds for 100,000 rows."""
+"""A plain classifier of texts: TF-IDF of words and word pairs, logistic regression by L-BFGS."""
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from scipy.optimize import minimize
@@ -17,7 +18,7 @@ Words = tuple[str, ...]
 
 def features(texts: Sequence[Words]) -> csr_matrix:
     """-> (N, F) each row of length 1: sublinear counts times the log of how rare a word is."""
-    rows = [Counter([*text, *map(" ".join, zip(text, text[1:], strict=False))]) for text in texts]
+    rows = [Counter([*text, *map(" ".join, pairwise(text))]) for text in texts]
     spread: Counter[str] = Counter()
     for row in rows:
         spread.update(row.keys())

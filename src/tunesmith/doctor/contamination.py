@@ -6,7 +6,7 @@ below 8. Runs that many rows share are the wording of the task and count for not
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -22,26 +22,28 @@ _MANY_ROWS, _ROWS_SHARE = 8, 0.01
 _MANY_ITEMS, _ITEMS_SHARE = 3, 0.2
 _SOME = 2000
 
-_TOKEN = re.compile(rf"{WORD.pattern}|(?<= )[-+*/=<>^×÷](?= )")  # `2 + 3` is another question than `2 - 3`
+_TOKEN = re.compile(rf"{WORD.pattern}|(?<= )[-+*/=<>^\u00d7\u00f7](?= )")  # `2 + 3` is another question than `2 - 3`
 
-Words = tuple[str, ...]
+Numbers = np.ndarray  # (W,) uint64, one for each word of a text
+Known = dict[int, Numbers]  # by the id of the row
 
 
 def contamination(case: Case) -> list[Finding]:
     """-> for each held-out part and evaluation set the training rows that hold text of it."""
     found = []
-    train = case.whole
+    known = {id(entry.row): _numbers(entry.text) for entry in case.whole}
     for name, entries in case.own.items():
-        found += _finding(train, [e for e in entries if e.blank is None], f"data.{name}")
-    found += _across_the_split(case)
+        held = [entry for entry in entries if entry.blank is None]
+        found += _finding(case.whole, held, known, f"data.{name}")
+    found += _across_the_split(case, known)
     for name, texts in case.yardsticks.items():
-        items = [_words(text) for text in texts]
-        hits = _shared(train, items) | _equal([e.text for e in train], texts, 1)
-        found += _told("contamination", train, hits, name, len(items))
+        hits = _shared([known[id(entry.row)] for entry in case.whole], [_numbers(text) for text in texts])
+        hits |= _equal([entry.text for entry in case.whole], texts, 1)
+        found += _told("contamination", case.whole, hits, name, len(texts))
     return found
 
 
-def _across_the_split(case: Case) -> list[Finding]:
+def _across_the_split(case: Case, known: Known) -> list[Finding]:
     try:
         parts = case.parts
     except UserError:
@@ -53,12 +55,14 @@ def _across_the_split(case: Case) -> list[Finding]:
         held = {id(row) for row in rows}
         if held and name not in case.own:
             entries = [entry for entry in case.whole if id(entry.row) in held]
-            found += _finding(kept, entries, f"the {name} part that is split off", "split_overlap")
+            found += _finding(kept, entries, known, f"the {name} part that is split off", "split_overlap")
     return found
 
 
-def _finding(train: Sequence[Entry], held: Sequence[Entry], name: str, kind: str = "contamination") -> list[Finding]:
-    hits = _shared(train, [_words(entry.text) for entry in held])
+def _finding(
+    train: Sequence[Entry], held: Sequence[Entry], known: Known, name: str, kind: str = "contamination"
+) -> list[Finding]:
+    hits = _shared([known[id(entry.row)] for entry in train], [_numbers(entry.text) for entry in held])
     hits |= _equal([e.text for e in train], [e.text for e in held], 1)
     hits |= _equal([e.prompt for e in train], [e.prompt for e in held], _ASKED)
     return _told(kind, train, hits, name, len(held))
@@ -74,11 +78,6 @@ def _told(kind: str, train: Sequence[Entry], hits: dict[int, int], name: str, co
     )
 
 
-def _shared(train: Sequence[Entry], items: list[Words]) -> dict[int, int]:
-    """-> the places of the training texts that share a run with an item, each with the place of such an item."""
-    return dict(_shared_runs([_words(entry.text) for entry in train], items))
-
-
 def _equal(train: Sequence[str], items: Sequence[str], least: int) -> dict[int, int]:
     """-> the same for equal texts of at least `least` words. What most items say is the task, not a question."""
     plain = [" ".join(text.casefold().split()) for text in items]
@@ -89,22 +88,24 @@ def _equal(train: Sequence[str], items: Sequence[str], least: int) -> dict[int, 
     return {place: known[text] for place, text in enumerate(asked) if text in known}
 
 
-def _words(text: str) -> Words:
-    return tuple(_TOKEN.findall(text.lower()))
+def _numbers(text: str) -> Numbers:
+    return numbers_of(_TOKEN.findall(text.lower()))
 
 
-def _shared_runs(train: list[Words], items: list[Words]) -> Iterator[tuple[int, int]]:
-    """-> (place of a training text, place of an item) for each training text that shares a run."""
+def _shared(train: list[Numbers], items: list[Numbers]) -> dict[int, int]:
+    """-> the places of the training texts that share a run with an item, each with the place of such an item."""
     lengths: dict[int, list[int]] = {}
     for place, words in enumerate(items):
         if len(words) >= LEAST:
             lengths.setdefault(min(RUN, len(words)), []).append(place)
+    found: dict[int, int] = {}
     for length, places in lengths.items():
-        yield from _of_length(train, items, places, length)
+        found |= dict(_of_length(train, items, places, length))
+    return found
 
 
-def _of_length(train: list[Words], items: list[Words], places: list[int], length: int) -> Iterator[tuple[int, int]]:
-    own = [np.unique(run_hashes(numbers_of(items[place]), length)) for place in places]
+def _of_length(train: list[Numbers], items: list[Numbers], places: list[int], length: int) -> Iterator[tuple[int, int]]:
+    own = [np.unique(run_hashes(items[place], length)) for place in places]
     runs, owner, counts = _distinct(own, places, items)
     hits = [_found(train[first : first + _SOME], first, runs, length) for first in range(0, len(train), _SOME)]
     rows = np.concatenate([row for row, _ in hits]) if hits else np.zeros(0, dtype=np.int64)
@@ -120,31 +121,30 @@ def _of_length(train: list[Words], items: list[Words], places: list[int], length
 
 
 def _distinct(
-    own: list[np.ndarray], places: list[int], items: list[Words]
+    own: list[np.ndarray], places: list[int], items: list[Numbers]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """-> every run of the items once, with one item that holds it and in how many different items it stands."""
-    seen: set[Words] = set()
+    seen: set[bytes] = set()
     flat, owner = [], []
     for hashes, place in zip(own, places, strict=True):
-        if items[place] not in seen:
-            seen.add(items[place])
+        if (text := items[place].tobytes()) not in seen:
+            seen.add(text)
             flat.append(hashes)
             owner.append(np.full(len(hashes), place))
     runs, first, counts = np.unique(np.concatenate(flat), return_index=True, return_counts=True)
     return runs, np.concatenate(owner)[first], counts
 
 
-def _alike(train: list[Words], rows: np.ndarray) -> np.ndarray:
+def _alike(train: list[Numbers], rows: np.ndarray) -> np.ndarray:
     """-> one number for rows of the same text, so that a row that stands often counts once."""
-    number: dict[Words, int] = {}
-    return np.array([number.setdefault(train[row], row) for row in rows.tolist()], dtype=np.int64)
+    number: dict[bytes, int] = {}
+    return np.array([number.setdefault(train[row].tobytes(), row) for row in rows.tolist()], dtype=np.int64)
 
 
-def _found(some: Iterable[Words], first: int, runs: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+def _found(some: Sequence[Numbers], first: int, runs: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
     """-> the places of the texts that hold one of `runs`, and the places of these runs."""
-    numbers = [numbers_of(words) for words in some]
-    sizes = np.array([len(one) for one in numbers])
-    flat = np.concatenate(numbers)
+    sizes = np.array([len(one) for one in some])
+    flat = np.concatenate(some)
     if len(flat) < length:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     hashes = run_hashes(flat, length)

@@ -1,7 +1,7 @@
-"""How much data a task of labels is likely to need: the error of a plain classifier on more and more rows, and its trend.
+"""How much data labels are likely to need: the error of a plain classifier on more and more rows, and its trend.
 
-error(n) = a + b n^-c (Hestness et al. 2017, "Deep Learning Scaling is Predictable, Empirically"), fitted to the points. A tuned
-model stands higher; how the curve bends is what carries over.
+error(n) = a + b n^-c (Hestness et al. 2017, "Deep Learning Scaling is Predictable, Empirically"), fitted to the points. A
+tuned model stands higher; how the curve bends is what carries over.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ _GAIN = 0.01  # below this gain from twice the rows, more of them are not what i
 
 
 def learning_curve(case: Case) -> dict[str, Any]:
-    """-> points {rows, accuracy}, what twice as many rows would likely give, and a sentence. UserError without labels."""
+    """-> points {rows, accuracy}, what twice as many rows would likely give, and a sentence. UserError without any."""
     if len(case.labels) < 2 or len(case.whole) < _LEAST:
         raise UserError(
             f"--curve: is for at least {_LEAST} rows with labels; for other tasks "

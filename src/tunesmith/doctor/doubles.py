@@ -10,7 +10,7 @@ from tunesmith.doctor.finding import Finding, by_file
 
 _STANDING = 0.02  # a prompt that so many rows share is an instruction to all of them, not a question
 _FEW = 20
-_NUMBERS = re.compile(r"\d+|(?<= )[-+*/=<>^×÷](?= )")  # `2 + 3` is not nearly `2 - 3`
+_NUMBERS = re.compile(r"\d+|(?<= )[-+*/=<>^\u00d7\u00f7](?= )")  # `2 + 3` is not nearly `2 - 3`
 
 
 def exact_duplicates(case: Case) -> list[Finding]:

@@ -1,6 +1,7 @@
 """What the rows are, without a judgement: lengths, turns, roles, languages, labels, and how much they differ."""
 
 from collections import Counter
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -39,10 +40,10 @@ def _lengths(sizes: list[int]) -> dict[str, float] | None:
 
 
 def _diversity(case: Case) -> dict[str, float]:
-    """Distinct-n (Li et al. 2016) over at most 2,000 rows, evenly spread, and the share of prompts and beginnings that differ."""
+    """Distinct-n (Li et al. 2016) over at most 2,000 rows, evenly spread; prompts and beginnings that differ."""
     step = max(1, len(case.words) // _SAMPLE)
     some = case.words[::step][:_SAMPLE]
-    pairs = [pair for words in some for pair in zip(words, words[1:], strict=False)]
+    pairs = [pair for words in some for pair in pairwise(words)]
     words_ = [word for words in some for word in words]
     prompts = [entry.prompt for entry in case.whole if entry.prompt]
     begins = [" ".join(e.answer.split()[:3]).casefold() for e in case.whole if e.answer and e.label is None]

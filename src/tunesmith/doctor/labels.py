@@ -1,7 +1,7 @@
 """Labels that are likely wrong: confident learning (Northcutt, Jiang and Chuang 2021) over an out-of-fold classifier.
 
-The threshold of a class is how sure the classifier is of it on average where it is the label. A row is suspected when another
-class reaches its threshold, and none that does is likelier.
+The threshold of a class is how sure the classifier is of it on average where it is the label. A row is suspected when
+another class reaches its threshold, and none that does is likelier.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The rows again as `--fix` writes them: without doubles and empty ones, with pseudonyms, and a line for each change."""
+"""The rows again as `--fix` writes them: no doubles, nothing empty, pseudonyms; and a line for each change."""
 
 import json
 from collections import Counter
@@ -16,6 +16,7 @@ from tunesmith.doctor.private import Pseudonyms
 from tunesmith.doctor.table import KINDS
 
 UNBALANCED = "balance"
+Place = tuple[str, int]  # file and row
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +41,15 @@ class Wish:
         for option, kinds in (("drop", self.drop), ("keep", self.keep)):
             for kind in kinds:
                 if kind not in KINDS:
-                    raise UserError(
-                        f"--{option}: no kind of finding is called `{kind}`{near(kind, KINDS)}; known are {', '.join(KINDS)}"
-                    )
+                    known = f"{near(kind, KINDS)}; known are {', '.join(KINDS)}"
+                    raise UserError(f"--{option}: no kind of finding is called `{kind}`{known}")
         return self
 
 
 def mended(case: Case, findings: Iterable[Finding], wish: Wish | None = None) -> Mended:
     """-> what is kept of data.train."""
     wish = wish or Wish()
-    gone: dict[tuple[str, int], str] = {}
-    marked: set[tuple[str, int]] = set()
-    for finding in findings:
-        places = [(finding.file, number) for number in finding.rows]
-        mending = "drop" if finding.kind in wish.drop else KINDS[finding.kind].mending
-        if mending == "drop" and finding.kind not in wish.keep:
-            gone |= {place: finding.kind for place in places if place not in gone}
-        elif mending == "redact" and finding.kind not in wish.keep:
-            marked.update(places)
+    gone, marked = _meant(findings, wish)
     if wish.balance:
         gone |= dict.fromkeys(_surplus(case, gone), UNBALANCED)
     pseudonyms, rows, log = Pseudonyms(), [], []
@@ -75,6 +67,20 @@ def mended(case: Case, findings: Iterable[Finding], wish: Wish | None = None) ->
         raise UserError(f"--fix: no row of {case.entries[0].row.file} would be left; name fewer kinds with --drop")
     counts = Counter(line["why"] for line in log)
     return Mended(rows, log, dict(counts))
+
+
+def _meant(findings: Iterable[Finding], wish: Wish) -> tuple[dict[Place, str], set[Place]]:
+    """-> the rows that go, each with the first reason, and those that get pseudonyms."""
+    gone: dict[Place, str] = {}
+    marked: set[Place] = set()
+    for finding in findings:
+        places = [(finding.file, number) for number in finding.rows]
+        mending = "drop" if finding.kind in wish.drop else KINDS[finding.kind].mending
+        if mending == "drop" and finding.kind not in wish.keep:
+            gone |= {place: finding.kind for place in places if place not in gone}
+        elif mending == "redact" and finding.kind not in wish.keep:
+            marked.update(places)
+    return gone, marked
 
 
 def write_mended(path: Path, found: Mended) -> Path:
@@ -100,7 +106,7 @@ def refuse_place(path: Path, sources: Sequence[str]) -> None:
             raise UserError(f"--fix: {file} {why}; name a new file")
 
 
-def _surplus(case: Case, gone: dict[tuple[str, int], str]) -> list[tuple[str, int]]:
+def _surplus(case: Case, gone: dict[Place, str]) -> list[Place]:
     """-> the rows of frequent labels beyond the number of the rarest, chosen by content."""
     if len(case.labels) < 2:
         raise UserError("--balance: is for rows with labels, and these have none")

@@ -13,7 +13,8 @@ _FAR = 4.0  # robust standard deviations of the logarithm of the length
 _TIMES = 10  # as long as the middle one, or as short
 _LEAST = 30  # rows
 _BROKEN = re.compile(
-    r"\ufffd|Ã[\u0080-\u00bf©¤¶¼±³¡ ]|â€[™œ\u009d“”˜\u0099\u009c]|&(?:amp|lt|gt|quot|nbsp|#\d{2,5});|<(?:br|div|span|p|td|li)\b[^>]{0,80}>"
+    r"\ufffd|Ã[\u0080-\u00bf©¤¶¼±³¡ ]|â€[™œ\u009d\u201c\u201d\u02dc\u0099\u009c]|"
+    r"&(?:amp|lt|gt|quot|nbsp|#\d{2,5});|<(?:br|div|span|p|td|li)\b[^>]{0,80}>"
 )
 _REPEATED = 0.12  # compressed to less than this share
 _LONG = 400

@@ -1,7 +1,7 @@
 """Personal data with a shape: e-mail, telephone, IBAN, payment cards, social security and IP numbers.
 
-A shape alone says little: IBANs must pass ISO 7064 mod 97, cards Luhn's check (ISO/IEC 7812), telephone numbers must look
-dialled (a plus, a trunk zero, grouped as in North America) or stand behind a word for telephone.
+A shape alone says little: IBANs must pass ISO 7064 mod 97, cards Luhn's check (ISO/IEC 7812), telephone numbers must
+look dialled (a plus, a trunk zero, grouped as in North America) or stand behind a word for telephone.
 """
 
 import re
@@ -21,7 +21,8 @@ _ISSUED = re.compile(
 _SSN = re.compile(r"(?<![\w-])(?!000|666|9)\d{3}[- ](?!00)\d{2}[- ](?!0000)\d{4}(?![\w-])")
 _IP = re.compile(r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w.]*\d)")
 _PHONE = re.compile(
-    r"(?<![\w.,+/\-])(?:\+|\(\+?)?\d(?:[\d\s().\-/\u2010-\u2013]{4,24})\d(?:[ ,]{0,2}(?:x|ext\.?|Durchwahl)[ .:]?\d{1,6})?(?!\w|[.,]\d)",
+    r"(?<![\w.,+/\-])(?:\+|\(\+?)?\d(?:[\d\s().\-/\u2010-\u2013]{4,24})\d"
+    r"(?:[ ,]{0,2}(?:x|ext\.?|Durchwahl)[ .:]?\d{1,6})?(?!\w|[.,]\d)",
 )
 _CALLED = re.compile(
     r"(?:phone|tel|telefon|telephone|mobile|mobil|cell|fax|call|dial|ring|text|sms|whatsapp|handy|hotline|"

@@ -1,4 +1,4 @@
-"""Toxic rows, where a scorer is installed: an entry point of the group `tunesmith.toxicity`, texts to numbers from 0 to 1."""
+"""Toxic rows, where a scorer is installed: an entry point `tunesmith.toxicity` that gives texts numbers from 0 to 1."""
 
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points

@@ -97,8 +97,12 @@ def _finding(one: dict[str, Any]) -> Html:
 
 
 def _lengths(facts: dict[str, Any]) -> Html:
-    names = {"words": "Words in a row", "prompt_characters": "Characters in a prompt", "answer_characters": "Characters in an answer",
-             "lengths": "Tokens in a training example"}  # fmt: skip
+    names = {
+        "words": "Words in a row",
+        "prompt_characters": "Characters in a prompt",
+        "answer_characters": "Characters in an answer",
+        "lengths": "Tokens in a training example",
+    }
     lines = [
         (title, *(count(facts[key][which]) for which in ("shortest", "median", "p90", "longest")))
         for key, title in names.items()
