@@ -133,7 +133,7 @@ def harmless(draw: random.Random) -> str:
         f"On {r(1, 28):02}.{r(1, 12):02}.{r(1950, 2030)} we sold {r(1, 9)},{r(100, 999)},{r(100, 999)} pieces.",
         f"Between {r(1900, 1990)}-{r(1991, 2025)} it cost {r(1, 999)}.{r(10, 99)} and then {r(1000, 9999)} euros.",
         f"Version {r(1, 9)}.{r(0, 20)}.{r(0, 99)} of {r(2000, 2026)}-{r(1, 12):02}-{r(1, 28):02} 12:{r(10, 59)}:00.",
-        f"Order {r(10**9, 2 * 10**9 - 1)}: {r(10, 99)} kg; code {r(100, 999)}-{r(10, 99)}; 5 + {r(10, 99)} = {r(10, 99)}.",
+        f"Order {r(10**9, 2 * 10**9 - 1)}: {r(10, 99)} kg; code {r(100, 999)}-{r(10, 99)}; 5 + {r(10, 99)} = 9.",
         f"The hash is {''.join(draw.choice('0123456789abcdef') for _ in range(64))} as expected.",
         f"Take {r(1, 5)}0 mg for {r(1, 9)}-{r(10, 20)} days, {r(100, 999)} {r(100, 999)} {r(10, 99)} steps a year.",
         f"Pi is 3.14159265{r(10**6, 10**7)}, and {r(10**11, 10**12)} bytes are {r(100, 999)} GB.",

@@ -1,6 +1,6 @@
 """Training rows that say what a held-out row says: the same text, or thirteen words of it in a row.
 
-Brown et al. 2020, "Language Models are Few-Shot Learners", appendix C: runs of 13 words, less of shorter texts but never
+Brown et al. 2020, "Language Models are Few-Shot Learners", appendix C: runs of 13 words, fewer in shorter texts, never
 below 8. Runs that many rows share are the wording of the task and count for nothing; the same text always counts.
 """
 
@@ -107,17 +107,52 @@ def _shared(train: list[Numbers], items: list[Numbers]) -> dict[int, int]:
 def _of_length(train: list[Numbers], items: list[Numbers], places: list[int], length: int) -> Iterator[tuple[int, int]]:
     own = [np.unique(run_hashes(items[place], length)) for place in places]
     runs, owner, counts = _distinct(own, places, items)
-    hits = [_found(train[first : first + _SOME], first, runs, length) for first in range(0, len(train), _SOME)]
-    rows = np.concatenate([row for row, _ in hits]) if hits else np.zeros(0, dtype=np.int64)
-    which = np.concatenate([run for _, run in hits]) if hits else np.zeros(0, dtype=np.int64)
-    pairs = np.unique(np.stack([which, _alike(train, rows)]), axis=1) if len(rows) else np.zeros((2, 0), dtype=np.int64)
-    in_rows = np.bincount(pairs[0], minlength=len(runs))
-    common = (in_rows > max(_MANY_ROWS, _ROWS_SHARE * len(train))) | (
-        counts > max(_MANY_ITEMS, _ITEMS_SHARE * len(items))
-    )
+    rows, which = _everywhere(train, runs, length)
+    common = _rows_with(train, rows, which, len(runs)) > _many(train)
+    common |= counts > max(_MANY_ITEMS, _ITEMS_SHARE * len(items))
+    common |= _frayed(train, items, (runs, owner), np.unique(which[~common[which]]), length)
     for row, run in zip(rows.tolist(), which.tolist(), strict=True):
         if not common[run]:
             yield row, int(owner[run])
+
+
+def _many(train: list[Numbers]) -> float:
+    return max(_MANY_ROWS, _ROWS_SHARE * len(train))
+
+
+def _frayed(
+    train: list[Numbers], items: list[Numbers], known: tuple[np.ndarray, np.ndarray], some: np.ndarray, length: int
+) -> np.ndarray:
+    """-> whether a run begins or ends with eight words that many rows share: the edge of an instruction."""
+    runs, owner = known
+    frayed = np.zeros(len(runs), dtype=bool)
+    ends = np.zeros((len(some), 2), dtype=np.uint64)
+    for n, run in enumerate(some.tolist()):
+        words = items[owner[run]]
+        place = int(np.flatnonzero(run_hashes(words, length) == runs[run])[0])
+        ends[n] = run_hashes(words[place : place + length], LEAST)[[0, length - LEAST]]
+    if len(some):
+        edges, which_edge = np.unique(ends, return_inverse=True)
+        rows, which = _everywhere(train, edges, LEAST)
+        often = _rows_with(train, rows, which, len(edges)) > _many(train)
+        frayed[some] = often[which_edge.reshape(ends.shape)].any(axis=1)
+    return frayed
+
+
+def _everywhere(train: list[Numbers], runs: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """-> the places of the training texts that hold one of `runs`, and the places of these runs."""
+    hits = [_found(train[first : first + _SOME], first, runs, length) for first in range(0, len(train), _SOME)]
+    if not hits:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    return np.concatenate([row for row, _ in hits]), np.concatenate([run for _, run in hits])
+
+
+def _rows_with(train: list[Numbers], rows: np.ndarray, which: np.ndarray, count: int) -> np.ndarray:
+    """-> in how many different training texts each run stands."""
+    if not len(rows):
+        return np.zeros(count, dtype=np.int64)
+    pairs = np.unique(np.stack([which, _alike(train, rows)]), axis=1)
+    return np.bincount(pairs[0], minlength=count)
 
 
 def _distinct(

@@ -1,7 +1,7 @@
 """How much data labels are likely to need: the error of a plain classifier on more and more rows, and its trend.
 
-error(n) = a + b n^-c (Hestness et al. 2017, "Deep Learning Scaling is Predictable, Empirically"), fitted to the points. A
-tuned model stands higher; how the curve bends is what carries over.
+error(n) = a + b n^-c (Hestness et al. 2017, "Deep Learning Scaling is Predictable, Empirically"), fitted to the points.
+A tuned model stands higher; how the curve bends is what carries over.
 """
 
 from typing import Any

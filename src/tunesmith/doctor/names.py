@@ -32,8 +32,8 @@ _TITLE = re.compile(
 )
 _CUE = re.compile(
     r"(?:\b(?:name(?:'s| is|:| was)|(?:I am|I'm|I\u2019m|this is|call(?:ed)?|named|name|signed,?|sincerely,?|"
-    r"regards,?|dear|hi|hello|hey|ask for|speak (?:to|with)|talk(?:ed)? to|spoke (?:to|with)|met(?: with)?|contact|patient|"
-    r"customer|client|colleague|friend|wife|husband|brother|sister|son|daughter|neighbou?r|manager|employee|author|"
+    r"regards,?|dear|hi|hello|hey|ask for|speak (?:to|with)|talk(?:ed)? to|spoke (?:to|with)|met(?: with)?|contact|"
+    r"patient|customer|client|colleague|friend|wife|husband|brother|sister|son|daughter|neighbou?r|manager|employee|author|"
     r"(?:from|to|cc|bcc|attn):|(?:written|signed|told|sent|led|founded|said) by|according to|"
     r"wrote|thanks,?|cheers,?|heiße|heisse|name ist|gruß,?|grüße,?|hallo|liebe|lieber|"
     r"m'appelle|bonjour|cordialement,?|llamo|hola|querid[oa]|chiamo|ciao|gentile|caro|cara|nazywam się|heet|naam is|"
@@ -119,7 +119,9 @@ class Names:
         if _CONTRACTED.search(plain) or (len(plain) < 3 and plain in self._common):
             return True
         return (
-            plain in self._others or (len(word) > 1 and word.isupper()) or (len(plain) == 1 and not word.endswith("."))
+            plain in self._others
+            or (len(word.rstrip(".")) > 1 and word.isupper())
+            or (len(plain) == 1 and not word.endswith("."))
         )
 
     def _is_first(self, plain: str) -> bool:
@@ -149,7 +151,7 @@ class Names:
         common = word in self._common or word in self._small
         known = word in self._first or word in self._last
         if initials:
-            return known and not common
+            return known or not common
         if cue == 2:
             return not common or word in self._first
         if cue == 1:
