@@ -47,7 +47,7 @@ def _diversity(case: Case) -> dict[str, float]:
     words_ = [word for words in some for word in words]
     prompts = [entry.prompt for entry in case.whole if entry.prompt]
     begins = [" ".join(e.answer.split()[:3]).casefold() for e in case.whole if e.answer and e.label is None]
-    parts = {
+    parts: dict[str, list[Any]] = {
         "distinct_words": words_,
         "distinct_pairs": pairs,
         "distinct_prompts": prompts,

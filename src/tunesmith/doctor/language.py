@@ -5,7 +5,7 @@ from typing import Any
 
 UNKNOWN = "unknown"
 _LEAST = 40  # characters: shorter texts say too little
-_MOST = 400
+_MOST = 200
 _SURE = 0.99
 
 

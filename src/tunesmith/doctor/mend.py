@@ -65,7 +65,7 @@ def mended(case: Case, findings: Iterable[Finding], wish: Wish | None = None) ->
         rows.append(values)
     if not rows:
         raise UserError(f"--fix: no row of {case.entries[0].row.file} would be left; name fewer kinds with --drop")
-    counts = Counter(line["why"] for line in log)
+    counts = Counter(str(line["why"]) for line in log)
     return Mended(rows, log, dict(counts))
 
 

@@ -24,11 +24,13 @@ _BETWEEN = (
 )
 _INITIAL = rf"(?:{_BIG}\. ?)"
 _RUN = re.compile(rf"(?<![\w@.#/'\u2019-]){_INITIAL}*{_PART}(?: (?:(?:{_BETWEEN}) ){{0,2}}{_INITIAL}*{_PART})*")
-_TITLE = re.compile(
-    r"(?:\b(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor|Sir|Madam|Lady|Lord|Herrn?|Frau|Fräulein|Mme|Mlle|Monsieur|Madame|"
-    r"Señora?|"
-    r"Sra?|Signora?|Sig|Don|Doña|Doctor|Nurse|Judge|Justice|Officer|Detective|Captain|Sergeant|Lieutenant|Colonel|"
-    r"Senator|Reverend|Rev|Father|Sister|Aunt|Uncle|Coach|Mevrouw|Meneer|Pan|Pani)\.? )$"
+_TITLES = frozenset(
+    re.findall(
+        r"\w+",
+        "mr mrs ms miss mx dr prof professor sir madam lady lord herr herrn frau fräulein mme mlle monsieur madame "
+        "señor señora sr sra signor signora sig don doña doctor nurse judge justice officer detective captain sergeant "
+        "lieutenant colonel senator reverend rev father sister aunt uncle coach mevrouw meneer pan pani",
+    )
 )
 _CUE = re.compile(
     r"(?:\b(?:name(?:'s| is|:| was)|(?:I am|I'm|I\u2019m|this is|call(?:ed)?|named|name|signed,?|sincerely,?|"
@@ -90,22 +92,28 @@ class Names:
         """-> where in a run the name stands."""
         parts = [(m.start(), m.end(), m[0]) for m in re.finditer(r"[^\s,]+", run)]
         before = text[max(0, start - 40) : start]
+        titled = _titled(before)
+        if len(parts) == 1 and not titled and self._plain(parts[0][2]):
+            return None
         begins = not before.strip() or _LETTER_END.search(before) is not None
-        titled = False
         while parts and self._dropped(parts[0][2], begins and len(parts) > 1):
-            titled = titled or _TITLE.search(parts[0][2].rstrip(".") + " ") is not None
+            titled = titled or _titled(parts[0][2] + " ")
             before, parts, begins = before + parts[0][2] + " ", parts[1:], False
         while parts and self._against(parts[-1][2]) and len(parts[-1][2].rstrip(".")) > 1:
             parts = parts[:-1]
         if not parts or _PLACE_AFTER.match(text[start + parts[-1][1] :][:14]):
             return None
         words = [part[2] for part in parts if part[2][0].isupper() or part[2][0] > "\u00bf"]
-        if titled or _TITLE.search(before):
+        if titled:
             return parts[0][0], _without_s(parts[-1])
         cue = 2 if _STRONG.search(before) else 1 if _CUE.search(before) else 0
         acts = _ACTS.match(text[start + parts[-1][1] :][:16]) is not None
         shaped = (acts or cue > 0) and not headings
         return (parts[0][0], _without_s(parts[-1])) if self._enough(words, cue, shaped, headings) else None
+
+    def _plain(self, word: str) -> bool:
+        """A common word with which a sentence begins: most capitals are such."""
+        return word.lower() in self._common and word.lower() not in self._first
 
     def _dropped(self, word: str, begins: bool) -> bool:
         """A word that stands before a name in capitals: a title, or the beginning of a sentence."""
@@ -169,6 +177,11 @@ class Names:
             for match in re.finditer(rf"(?<!\w){re.escape(part)}(?!\w)", text):
                 if not any(a <= match.start() < b for a, b in taken):
                     yield Span(*match.span(), NAME)
+
+
+def _titled(before: str) -> bool:
+    """Whether a text ends with a title and one space."""
+    return before.endswith(" ") and before[:-1].rpartition(" ")[2].rpartition("\n")[2].rstrip(".").lower() in _TITLES
 
 
 def _halves(word: str) -> set[str]:

@@ -32,6 +32,7 @@ _CALLED = re.compile(
 _NORTH = re.compile(r"(?:\+?1[\s.\-]?)?(?:\([2-9]\d\d\)\s?|[2-9]\d\d[\s.\-])[2-9]\d\d[\s.\-]\d{4}")
 _BARE_NORTH = re.compile(r"[2-9]\d\d[2-9]\d{6}")
 _DATE = re.compile(r"(?:\d{4}([-/.])\d{1,2}\1\d{1,2}|[0-3]?\d([-/.])[0-3]?\d\2(?:\d\d|[12]\d{3}))(?:[ T]\d{1,2}.*)?")
+_DIGIT = re.compile(r"[0-9]")
 _BREAK = re.compile(r"\s{2,}|\n")
 
 
@@ -39,7 +40,7 @@ def personal(text: str) -> Iterator[Span]:
     """-> what in a text has the shape of personal data."""
     if "@" in text:
         yield from (Span(*match.span(), EMAIL) for match in _EMAIL.finditer(text))
-    if not any("0" <= sign <= "9" for sign in text):
+    if _DIGIT.search(text) is None:
         return
     for match in _IBAN.finditer(text):
         if (stop := _iban_end(match[0])) is not None:
