@@ -15,9 +15,7 @@ _EMAIL = re.compile(r"(?<![\w.%+-])[\w.%+'-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_
 _IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,30}(?!\w)", re.IGNORECASE)
 _IBAN_PART = re.compile(r"[ -]")
 _DIGITS = re.compile(r"(?<![\w.,])\d(?:[ -]?\d){11,18}(?![\w]|[.,]\d)")
-_ISSUED = re.compile(
-    r"[2-6]\d{12,15}|6\d{18}|1800\d{11}|(?:5018|5020|5038|5[68]\d\d|6304|67\d\d|0604)\d{8}"
-)  # the last: Maestro
+_ISSUED = re.compile(r"[2-6]\d{12,15}|[46]\d{18}|1800\d{11}|(?:5[0678]\d|6\d\d)\d{9}")  # the last: Maestro
 _SSN = re.compile(r"(?<![\w-])(?!000|666|9)\d{3}[- ](?!00)\d{2}[- ](?!0000)\d{4}(?![\w-])")
 _IP = re.compile(r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w.]*\d)")
 _PHONE = re.compile(
