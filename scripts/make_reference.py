@@ -8,10 +8,14 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from tunesmith.data.config import Data
+from tunesmith.evaluate.config import Evaluate
 from tunesmith.methods import METHODS
 from tunesmith.objectives import OBJECTIVES
+from tunesmith.pictures.config import Pictures
 from tunesmith.recipe import Recipe
 from tunesmith.report.document import RunResult
+from tunesmith.train.config import Train
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 
@@ -19,10 +23,13 @@ FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 def recipe_page() -> str:
     """-> the whole recipe as one page of tables."""
     parts = ["# The recipe", "", _first(Recipe), "", *_table(Recipe, "")]
-    for name in ("data", "train", "evaluate"):
-        kind = Recipe.model_fields[name].annotation
-        assert isinstance(kind, type) and issubclass(kind, BaseModel)
-        parts += [f"## `{name}`", "", _first(kind), "", *_table(kind, f"{name}.")]
+    for title, name, kind in (
+        ("`data`, of texts", "data", Data),
+        ("`data`, of pictures", "data", Pictures),
+        ("`train`", "train", Train),
+        ("`evaluate`", "evaluate", Evaluate),
+    ):
+        parts += [f"## {title}", "", _first(kind), "", *_table(kind, f"{name}.")]
     for kind_name, method in METHODS.items():
         parts += [f"## `method.kind: {kind_name}`", "", _first(method), "", *_table(method, "method.")]
     for kind_name, objective in OBJECTIVES.items():

@@ -31,14 +31,14 @@ def measure_again(run: Path, data: str | None, show: Show) -> dict[str, Any]:
     """
     recipe, artifact = finished_run(run)
     with RunLock(run):
-        source = open_source(_asked(recipe, data), show.say)
+        source = open_source(measured_on(recipe, data), show.say)
         show.all(source.prepared.said)
         if not source.prepared.test:
             raise UserError(f"{run}: the run has no test rows; name some with --data")
         if data is None and RunFiles.read(run).data.get("mask_sha256") != source.prepared.facts["mask_sha256"]:
             show.say("warning: the rows have changed since the run; some test rows may have been trained on")
-        opened = _tuned(open_base(source, run, show.say), artifact, show)
-        place = run if data is None else run / OTHER / Path(data).stem
+        opened = open_tuned(open_base(source, run, show.say), artifact, show)
+        place = place_of(run, data)
         make_folder(place)
         found = measure(opened, face(opened.base.network), place, show)
         assert found is not None, "there are test rows, and measuring is on"
@@ -47,17 +47,23 @@ def measure_again(run: Path, data: str | None, show: Show) -> dict[str, Any]:
         return found.document()
 
 
-def _asked(recipe: Recipe, data: str | None) -> Recipe:
+def place_of(run: Path, data: str | None) -> Path:
+    """-> where the numbers of other rows go, or the run folder itself."""
+    return run if data is None else run / OTHER / Path(data).stem
+
+
+def measured_on(recipe: Recipe, data: str | None) -> Recipe:
+    """-> the recipe with other test rows, where there are any, and with measuring on."""
     other = {} if data is None else {"test": data}
     return recipe.model_copy(
         update={
-            "data": recipe.data.model_copy(update=other),
+            "data": recipe.texts.model_copy(update=other),
             "evaluate": recipe.evaluate.model_copy(update={"enabled": True}),
         }
     )
 
 
-def _tuned(opened: Opened, artifact: Path, show: Show) -> Opened:
+def open_tuned(opened: Opened, artifact: Path, show: Show) -> Opened:
     """The same with the network that the run made in the place of the base's."""
     base = opened.base
     if opened.recipe.method.kind == "full":

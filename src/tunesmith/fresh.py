@@ -70,7 +70,7 @@ def fresh_logits(
             capture_output=True,
             text=True,
             timeout=LIMIT,
-            env=_environment(),
+            env=environment_of_worker(),
             check=False,
         )
         if done.returncode:
@@ -79,7 +79,7 @@ def fresh_logits(
         return load_file(Path(scratch) / "logits.safetensors")["logits"]
 
 
-def _environment() -> dict[str, str]:
+def environment_of_worker() -> dict[str, str]:
     """Ours, without a network, and with this very package found first."""
     source = str(Path(__file__).parents[1])
     paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -248,20 +248,22 @@ def base_of(adapter: Path) -> str:
 
 def _of_run(folder: Path, base: str | None, dtype: torch.dtype, say: Say) -> Loaded:
     recipe, artifact = finished_run(folder)
+    if recipe.objective.ending == "pictures":
+        raise UserError(f"{folder}: paints pictures and writes no text; use `tunesmith generate`")
     if recipe.objective.ending != "words":
         raise _scores_only(folder)
     name, allowed = base or recipe.base, recipe.allow_download or None
     if recipe.method.kind != "full":
         packed = base_quantize(artifact)
         opened = load_base(name, dtype=dtype, allow_download=allowed, say=say, quantize=packed)
-        return _tuned(opened, artifact, recipe.data)
+        return _tuned(opened, artifact, recipe.texts)
     whole = load_place(Place(str(folder), artifact), dtype=dtype, cache=default_cache(), say=say)
 
     def original() -> Any:
         network = load_base(name, dtype=dtype, allow_download=allowed, say=say).network
         return network.to(whole.network.device)
 
-    return _whole(whole, "model", recipe.data, original)
+    return _whole(whole, "model", recipe.texts, original)
 
 
 def _tuned(base: Base, adapter: Path, data: Data) -> Loaded:

@@ -32,7 +32,7 @@ from tunesmith.recipe import Recipe, make_recipe, read_recipe
 from tunesmith.tasks.judging import refuse_rows
 from tunesmith.train.optimizer import refuse_optimizer
 
-RECIPE, CHOICES, FACTS = "recipe.yaml", "choices.json", "data.json"
+RECIPE, CHOICES, FACTS, CANARIES = "recipe.yaml", "choices.json", "data.json", "canaries.json"
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
 
@@ -93,7 +93,7 @@ def begun(folder: Path) -> bool:
 def forget(folder: Path) -> None:
     """Take out of a run folder what a run writes before its first checkpoint."""
     assert not begun(folder)
-    for name in (RECIPE, CHOICES, FACTS, "result.json", "metrics.jsonl", "timing.jsonl", "samples.jsonl"):
+    for name in (RECIPE, CHOICES, FACTS, CANARIES, "result.json", "metrics.jsonl", "timing.jsonl", "samples.jsonl"):
         (folder / name).unlink(missing_ok=True)
     for name in ("checkpoints", "rollouts"):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -112,7 +112,7 @@ def open_source(recipe: Recipe, say: Say, without: Collection[str] = ()) -> Sour
 
     `without`: digests of rows to look past, for who only looks.
     """
-    refuse_optimizer(recipe.train.optimizer, _device())
+    refuse_optimizer(recipe.train.optimizer, the_device())
     named = found_rows(recipe, say)
     place = resolve(recipe.base, allow_download=recipe.allow_download or None, say=say)
     folder = plain_folder(place.path, default_cache(), say) if place.path.is_file() else place.path
@@ -122,7 +122,7 @@ def open_source(recipe: Recipe, say: Say, without: Collection[str] = ()) -> Sour
     context = getattr(config.get_text_config(), "max_position_embeddings", None)
     eats, allowed = recipe.objective.eats, recipe.allow_download
     prepared = prepare(
-        named.data, tokenizer, context=context, eats=eats, ending=ending, allow_download=allowed, without=without
+        named.texts, tokenizer, context=context, eats=eats, ending=ending, allow_download=allowed, without=without
     )
     if not prepared.train:
         raise UserError("data.train: no row is left to train on")
@@ -142,7 +142,7 @@ def found_rows(recipe: Recipe, say: Say) -> Recipe:
     """The recipe with the files of its rows, each of which is there."""
     named = with_paths(recipe, say)
     for key in ("train", "validation", "test"):
-        value = getattr(named.data, key)
+        value = getattr(named.texts, key)
         for path in (value,) if isinstance(value, str) else value or ():
             _refuse_missing(path, f"data.{key}", recipe.allow_download)
     return named
@@ -150,7 +150,7 @@ def found_rows(recipe: Recipe, say: Say) -> Recipe:
 
 def with_paths(recipe: Recipe, say: Say) -> Recipe:
     """The recipe with catalogue names and folders of parts in `data` replaced by files."""
-    data = recipe.data
+    data = recipe.texts
     if isinstance(data.train, str) and data.train in CATALOGUE and CATALOGUE[data.train].kind == "data":
         found = CATALOGUE[data.train]
         if is_here(found.name):  # a download says so itself
@@ -166,8 +166,10 @@ def with_paths(recipe: Recipe, say: Say) -> Recipe:
 def _with_parts(recipe: Recipe, folder: Path) -> Recipe:
     """`folder` holds train.* and maybe validation.* and test.*; the recipe's own files come first."""
     parts = {name: _part(folder, name) for name in ("train", "validation", "test")}
-    own = {name: getattr(recipe.data, name) for name in ("validation", "test")}
-    values = recipe.data.model_dump() | {k: str(v) for k, v in parts.items() if v} | {k: v for k, v in own.items() if v}
+    own = {name: getattr(recipe.texts, name) for name in ("validation", "test")}
+    values = (
+        recipe.texts.model_dump() | {k: str(v) for k, v in parts.items() if v} | {k: v for k, v in own.items() if v}
+    )
     return make_recipe(recipe.model_dump() | {"data": values})
 
 
@@ -227,7 +229,7 @@ def open_base(source: Source, folder: Path | None, say: Say) -> Opened:
     recipe = source.recipe
     if recipe.train.threads is not None:
         torch.set_num_threads(recipe.train.threads)
-    device = _device()
+    device = the_device()
     kept = _kept(folder)
     if kept is None:
         probe = choose(recipe.train.precision, device)
@@ -272,7 +274,8 @@ def reopen(opened: Opened) -> Any:
     return base.network.to(opened.device)
 
 
-def _device() -> torch.device:
+def the_device() -> torch.device:
+    """-> the GPU, where there is one that torch can use."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

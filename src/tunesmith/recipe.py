@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from tunesmith.catalogue.entries import paints
 from tunesmith.core.config import Config
 from tunesmith.core.errors import UserError, near
 from tunesmith.core.layers import Quantization
@@ -21,6 +22,7 @@ from tunesmith.methods.lora import LoRA
 from tunesmith.methods.names import PRESETS, spelled_out
 from tunesmith.objectives import OBJECTIVES, AnyObjective
 from tunesmith.objectives.sft import SFT
+from tunesmith.pictures.config import Pictures
 from tunesmith.train.config import Train
 
 LARGEST = 1 << 20  # bytes of a recipe file
@@ -34,8 +36,9 @@ class Recipe(Config):
     base_quantize: Quantization | None = None
     """Keep the frozen linear layers of the base in 4 bits (nf4) or 8 (int8) while the method trains. None: as they are.
     `method: qlora` stands for LoRA over nf4."""
-    data: Data
-    """The rows. A path alone stands for `data.train`; a folder with train.* and test.* files for both."""
+    data: Data | Pictures
+    """The rows. A path alone stands for `data.train`; a folder with train.* and test.* files for both. Where the
+    objective learns pictures, the pictures."""
     method: AnyMethod = Field(default_factory=LoRA)
     """How the model may change. `method: lora` stands for `method.kind: lora`."""
     objective: AnyObjective = Field(default_factory=SFT)
@@ -53,14 +56,9 @@ class Recipe(Config):
 
         def __init__(self, **values: Any) -> None:
             try:
-                super().__init__(**spelled_out(values))
+                super().__init__(**_of_medium(spelled_out(values)))
             except ValidationError as error:
                 raise UserError(_explained(error.errors()[0])) from error
-
-    @field_validator("data", mode="before")
-    @classmethod
-    def _data_by_path(cls, value: object) -> object:
-        return {"train": value} if isinstance(value, str) else value
 
     @field_validator("method", "objective", mode="before")
     @classmethod
@@ -79,6 +77,20 @@ class Recipe(Config):
             kind = self.method.kind
             raise ValueError(f"base_quantize: {self.base_quantize} and method {kind} cannot be together, {reason}")
         return self
+
+    @property
+    def texts(self) -> Data:
+        """The `data` section of a recipe that learns texts. Raises UserError where it learns pictures."""
+        if not isinstance(self.data, Data):
+            raise UserError(f"objective: {self.objective.kind} learns pictures, and what was asked is for texts")
+        return self.data
+
+    @property
+    def pictures(self) -> Pictures:
+        """The `data` section of a recipe that learns pictures. Raises UserError where it learns texts."""
+        if not isinstance(self.data, Pictures):
+            raise UserError(f"objective: {self.objective.kind} learns texts, and what was asked is for pictures")
+        return self.data
 
     @property
     def asked(self) -> Evaluate:
@@ -129,6 +141,33 @@ def make_recipe(values: Mapping[str, Any], origin: str = "recipe") -> Recipe:
         return Recipe(**{str(key): value for key, value in values.items()})
     except UserError as error:
         raise UserError(f"{origin}: {error}") from error
+
+
+def _of_medium(values: dict[str, Any]) -> dict[str, Any]:
+    """Plain values with an objective that fits the base, and `data` as what the objective learns."""
+    objective, base = values.get("objective"), values.get("base")
+    if isinstance(base, str) and paints(base) and (objective is None or isinstance(objective, dict)):
+        objective = {"kind": "denoise"} | (objective or {})
+    kind = objective.get("kind", "sft") if isinstance(objective, dict) else getattr(objective, "kind", objective)
+    data = values.get("data")
+    data = {"train": data} if isinstance(data, str) else data
+    if isinstance(data, Mapping):
+        painting = isinstance(kind, str) and kind in OBJECTIVES and OBJECTIVES[kind].eats == "pictures"
+        data = _section("pictures" if painting else "texts", data)
+    return {
+        **values,
+        **({} if objective is None else {"objective": objective}),
+        **({} if data is None else {"data": data}),
+    }
+
+
+def _section(medium: str, values: Mapping[str, Any]) -> BaseModel:
+    """-> `data` as what one medium wants of it."""
+    try:
+        return MEDIA[medium].model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(_explained({**first, "loc": ("data", medium, *first["loc"])})) from error
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -201,7 +240,8 @@ def _override(values: dict[str, Any], text: str) -> None:
     values[last] = value
 
 
-PARTS: dict[str, Mapping[str, type[BaseModel]]] = {"method": METHODS, "objective": OBJECTIVES}
+MEDIA: dict[str, type[BaseModel]] = {"texts": Data, "pictures": Pictures}
+PARTS: dict[str, Mapping[str, type[BaseModel]]] = {"method": METHODS, "objective": OBJECTIVES, "data": MEDIA}
 """The sections that are one of several kinds."""
 KINDS: dict[str, Mapping[str, Any]] = {"method": PRESETS, "objective": OBJECTIVES}
 """What may stand for them."""
@@ -213,7 +253,13 @@ def _explained(error: ErrorDetails) -> str:
     if error["type"] == "extra_forbidden":
         fields = _fields_at(place[:-1])
         kind = PARTS.get(place[0], {}).get(place[1]) if place[1:2] else None
-        where = kind.__name__ if kind else ".".join(place[:-1]) or "a recipe"
+        where = (
+            kind.__name__.lower()
+            if kind in MEDIA.values() and kind
+            else kind.__name__
+            if kind
+            else ".".join(place[:-1]) or "a recipe"
+        )
         return f"{key}: not a field of {where}{near(place[-1], fields)}"
     if error["type"] == "union_tag_invalid" and key in KINDS:
         name, known = str(error.get("ctx", {}).get("tag", "")), KINDS[key]
@@ -239,7 +285,7 @@ def _fields_at(place: Sequence[str]) -> list[str]:
     """The names of the fields of the configuration at a path of pydantic's."""
     here: type[BaseModel] = Recipe
     for part in place:
-        below = METHODS.get(part) or OBJECTIVES.get(part) or here.model_fields[part].annotation
+        below = METHODS.get(part) or OBJECTIVES.get(part) or MEDIA.get(part) or here.model_fields[part].annotation
         if isinstance(below, type) and issubclass(below, BaseModel):
             here = below
     return list(here.model_fields)

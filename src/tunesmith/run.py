@@ -7,7 +7,7 @@ from tunesmith.core.errors import RunFailed
 from tunesmith.core.files import write_json
 from tunesmith.evaluate.items import Measured
 from tunesmith.methods.inject import parameter_counts
-from tunesmith.opening import FACTS, claim, open_base, open_source, run_folder
+from tunesmith.opening import CANARIES, FACTS, claim, open_base, open_source, run_folder
 from tunesmith.outcome import Success, finished, recorded
 from tunesmith.proof import Check, Proof
 from tunesmith.rate_probe import probed
@@ -16,6 +16,7 @@ from tunesmith.report.document import RunResult
 from tunesmith.report.html import write_report
 from tunesmith.show import Show
 from tunesmith.stages import attach, measure, model_of, probe, train
+from tunesmith.studio.run import paint_run
 
 
 def run(recipe: Recipe, show: Show | None = None, known: Measured | None = None) -> RunResult:
@@ -32,7 +33,11 @@ def run(recipe: Recipe, show: Show | None = None, known: Measured | None = None)
             show.say(f"{folder}: this run is finished; for another, change the recipe or the output")
             return result
         with recorded(folder, recipe):
-            result = _run(recipe, folder, show, known)
+            if recipe.objective.eats == "pictures":
+                result, checks = paint_run(recipe, folder, show)
+                _refuse_failed(checks)
+            else:
+                result = _run(recipe, folder, show, known)
             result.write(folder)
             write_report(folder)
             return result
@@ -42,6 +47,8 @@ def _run(recipe: Recipe, folder: Path, show: Show, known: Measured | None) -> Ru
     source = open_source(recipe, show.say)
     show.all(source.prepared.said)
     write_json(folder / FACTS, source.prepared.facts)
+    if source.prepared.canaries:
+        write_json(folder / CANARIES, [canary.told() for canary in source.prepared.canaries])
     opened = open_base(source, folder, show.say)
     network = opened.base.network
     show.base(opened.base)

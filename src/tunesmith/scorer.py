@@ -114,6 +114,8 @@ def load_scorer(place: str | Path, *, base: str | None = None, say: Say | None =
     artifact = folder
     if (folder / RECIPE).is_file():
         recipe, artifact = finished_run(folder)
+        if recipe.objective.ending == "pictures":
+            raise UserError(f"{place}: paints pictures and scores no text; use `tunesmith generate`")
     head = head_in(artifact)
     if head is None:
         raise UserError(f"{place}: writes text and scores none; use generate")
@@ -128,8 +130,12 @@ def load_scorer(place: str | Path, *, base: str | None = None, say: Say | None =
         where = Place(str(place), artifact)
         opened = load_place(where, dtype=torch.float32, cache=default_cache(), say=hear, head=head)
         opened.network.to(device)
-    data = (recipe.data if recipe else Data(train="texts")).model_copy(
-        update={"too_long": "refuse", "train_on": "assistant", "max_length": recipe.data.max_length if recipe else None}
+    data = (recipe.texts if recipe else Data(train="texts")).model_copy(
+        update={
+            "too_long": "refuse",
+            "train_on": "assistant",
+            "max_length": recipe.texts.max_length if recipe else None,
+        }
     )
     encoder = Encoder(data, opened.tokenizer, opened.context)
     return Scorer(Scored(opened.network).eval(), head, str(place), encoder, data.template)

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from tunesmith.evidence import Watch
-from tunesmith.models.load import Base
 from tunesmith.proof import Check
 from tunesmith.report.numbers import count, share
 from tunesmith.report.progress import Progress
@@ -19,6 +18,19 @@ WAYS = {
 }
 
 SAID = {"resumed": "going on ", "fallback": "", "halved": "a pass ", "stopped": "stopped and saved; "}
+
+
+class Known(Protocol):
+    """A base, of texts or of pictures."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def licence(self) -> str | None: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def note(self) -> str | None: ...
 
 
 class Show:
@@ -37,7 +49,7 @@ class Show:
         for sentence in sentences:
             self.say(sentence)
 
-    def base(self, base: Base) -> None:
+    def base(self, base: Known) -> None:
         self.say(f"base: {base.name}, licence {base.licence or 'not stated'}, from {base.source}")
         if base.note:
             self.say(f"note: {base.note}")

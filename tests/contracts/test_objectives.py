@@ -6,20 +6,25 @@ import pytest
 import torch
 
 from tests.families import tiny, tiny_scored
+from tests.painters import tiny_unet
 from tunesmith.core.answers import PairBatch, RatedBatch, tree
 from tunesmith.core.batch import Example, pack
 from tunesmith.core.distributions import DistributionBatch
+from tunesmith.core.latents import LatentBatch, Prompts
 from tunesmith.core.rollouts import SIGNALS, Rollout, pack_rollouts
 from tunesmith.core.targets import Target, pack_targets
 from tunesmith.ends import face
 from tunesmith.methods.head import with_head
 from tunesmith.methods.lora import LoRA
+from tunesmith.models.diffusion.denoiser import Denoiser, Parts
+from tunesmith.models.diffusion.family import FAMILIES as FAMILIES_OF_PICTURES
 from tunesmith.models.language import Packed
 from tunesmith.models.valued import ValuedLM
 from tunesmith.objectives import OBJECTIVES
 from tunesmith.tasks import TASKS
 
 EXACT = 1e-5
+GIVEN = {"distill": {"teacher": "x"}, "dreambooth": {"prompt": "a zwx cat", "class_prompt": "a cat"}}
 FAMILIES = ("llama", "gpt2", "mistral")  # walk, packed, and a window; all the others are in test_packing
 
 
@@ -33,7 +38,7 @@ def _answered(row: int, draw: torch.Generator, lengths: tuple[int, ...]) -> list
 
 
 def _made(name: str):
-    given = {"prompts": {"reward": "exact"}}.get(OBJECTIVES[name].eats, {"teacher": "x"} if name == "distill" else {})
+    given = {"prompts": {"reward": "exact"}}.get(OBJECTIVES[name].eats, GIVEN.get(name, {}))
     return OBJECTIVES[name](**given)
 
 
@@ -62,9 +67,20 @@ def _batch(eats: str):
         )
     if eats in ("pairs", "ranked"):
         return PairBatch.of([tree(r, better=((0, 1),), margins=(0.5,)) for r in rows], reference)
+    if eats == "pictures":
+        return _pictures(draw)
     assert eats == "rated"
     made = RatedBatch.of([tree(r, wanted=(True, False)) for r in rows], reference)
     return replace(made, drift=torch.tensor(0.3))
+
+
+def _pictures(draw: torch.Generator) -> LatentBatch:
+    """Four of one shape: three to learn, one of the prior."""
+    noisy, targets = torch.randn(2, 4, 4, 8, 8, generator=draw)
+    weights, masks = torch.rand(4, generator=draw), torch.rand(4, 1, 8, 8, generator=draw)
+    prompts = Prompts({}, torch.randn(4, 16, 16, generator=draw))
+    times = torch.tensor([10, 300, 700, 999])
+    return LatentBatch(noisy, times, targets, weights, masks, prompts, (True, True, False, True), (1, 2, 2, 3))
 
 
 def _rollout(answers: list[Example], draw: torch.Generator) -> Rollout:
@@ -75,8 +91,15 @@ def _rollout(answers: list[Example], draw: torch.Generator) -> Rollout:
     return Rollout(tree(answers), lengths, signals | known)
 
 
-def _model(family: str, ending: str = "words") -> Packed:
+def _model(family: str, ending: str = "words") -> Packed | Denoiser:
     torch.manual_seed(0)
+    if ending == "pictures":
+        model = Denoiser(Parts({"unet": tiny_unet(16)}), FAMILIES_OF_PICTURES["StableDiffusionPipeline"])
+        LoRA(rank=4).attach(model.network)
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                torch.nn.init.normal_(parameter, std=0.05)
+        return model.train()
     network = tiny(family) if ending == "words" else tiny_scored(family, 1 if ending == "value" else 3)
     with_head(LoRA(rank=4), network).attach(network)
     for parameter in network.parameters():
@@ -94,7 +117,7 @@ def _gradient(model, objective, batches):
 
 def test_each_kind_has_a_task_and_its_name():
     for name, kind in OBJECTIVES.items():
-        assert _made(name).kind == name and kind.eats in TASKS
+        assert _made(name).kind == name and (kind.eats in TASKS or kind.eats == "pictures")
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from tunesmith.objectives import OBJECTIVES
-from tunesmith.report.document import SCORING
+from tunesmith.report.document import PAINTING, SCORING
 from tunesmith.report.folder import RunFiles
 from tunesmith.report.reliability import reliability
 
@@ -30,4 +30,5 @@ def test_there_is_none_where_nothing_was_classified_or_the_file_is_odd(tmp_path:
 
 
 def test_what_scores_is_what_ends_in_scores() -> None:
-    assert set(SCORING) == {name for name, kind in OBJECTIVES.items() if kind.ending != "words"}
+    assert set(PAINTING) == {name for name, kind in OBJECTIVES.items() if kind.ending == "pictures"}
+    assert set(SCORING) == {name for name, kind in OBJECTIVES.items() if kind.ending in ("classes", "value")}

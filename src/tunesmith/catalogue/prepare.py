@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tunesmith.catalogue import arithmetic
+from tunesmith.catalogue import arithmetic, probes
 from tunesmith.catalogue.bbq import bbq
 
 REVIEW_WORDS = 90  # reviews are cut: the demo must fit ten minutes of two cores
@@ -53,6 +53,9 @@ PREPARE: dict[str, Callable[[zipfile.ZipFile, Path], None]] = {
     "minilm-l6": minilm,
     "drug-reviews": drug_reviews,
     "bbq-preferences": bbq,
+    "crows-pairs": probes.crows_pairs,
+    "bbq": probes.bbq,
+    "do-not-answer": probes.do_not_answer,
 }
 """Entry name -> what writes its files into an empty folder."""
 

@@ -51,6 +51,7 @@ def check(
     ] = None,
     curve: Annotated[bool, typer.Option("--curve", help="How much data labels are likely to need.")] = False,
     report: Annotated[Path | None, typer.Option(metavar="PAGE", help="Write a page (.html) to look at.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Of pictures: a PNG to write, what is kept of each one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help='Print {"rows", "findings", "facts"}.')] = False,
 ) -> None:
     """Examine the data: what it holds, what is doubtful and which rows, and which tokens would be trained.
@@ -58,8 +59,16 @@ def check(
     Lengths in tokens are those of --base; without it those of the default base when that is on this machine and the
     rows are no more than 20,000. The file that is checked is never changed.
     """
+    from tunesmith.cli.check_pictures import check_pictures, holds_pictures
     from tunesmith.cli.ending import to_stderr
+    from tunesmith.core.errors import UserError
 
+    values = _values(words, base, objective)
+    if holds_pictures(values.get("data")):
+        check_pictures(values, sheet, as_json)
+        return
+    if sheet is not None:
+        raise UserError("--sheet: only for a folder of pictures")
     recipe, named = _recipe(words, base, objective)
     wish = _wish(fix, balance, drop or (), keep or ())
 
@@ -76,7 +85,7 @@ def check(
     found = examined(case, to_stderr if len(case.entries) > _MANY else lambda _: None)
     source = _source(recipe, case, say) if _wants_tokens(recipe, named, len(case.entries)) else None
     if source is not None:
-        found = in_order([*found, *of_tokens(source.recipe.data, source.prepared)])
+        found = in_order([*found, *of_tokens(source.recipe.texts, source.prepared)])
     checked = Checked(case, found, source, said)
     document = checked.document(curve)
     if fix is not None:
@@ -93,6 +102,17 @@ def check(
         checked.printed(document, rows)
         _print_written(document, report)
     _refuse_too_long(recipe, source)
+
+
+def _values(words: list[str], base: str | None, objective: str | None) -> dict[str, Any]:
+    from tunesmith.cli.given import told_apart
+    from tunesmith.core.errors import UserError
+    from tunesmith.recipe import read_values
+
+    path, overrides, others = told_apart(words)
+    if len(others) > 1 or (path is not None and others):
+        raise UserError(f"check: one file of examples or one recipe, not {path or others[0]} and {others[-1]} too")
+    return read_values(path, overrides, base=base, objective=objective, data=others[0] if others else None)
 
 
 def _recipe(words: list[str], base: str | None, objective: str | None) -> "tuple[Recipe, bool]":
@@ -120,7 +140,7 @@ def _wish(fix: Path | None, balance: bool, drop: Sequence[str], keep: Sequence[s
 def _refuse_fix(fix: Path, recipe: "Recipe") -> None:
     from tunesmith.doctor.mend import refuse_place
 
-    files = (*recipe.data.sources, *(own for own in (recipe.data.validation, recipe.data.test) if own))
+    files = (*recipe.texts.sources, *(own for own in (recipe.texts.validation, recipe.texts.test) if own))
     refuse_place(fix, files)
 
 
@@ -132,7 +152,7 @@ def _case(recipe: "Recipe", against: Sequence[str]) -> "Case":
     yardsticks |= {name: read_texts(Path(name)) for name in against}
     objective = recipe.objective
     return read_case(
-        recipe.data, objective.eats, objective.ending, allow_download=recipe.allow_download, yardsticks=yardsticks
+        recipe.texts, objective.eats, objective.ending, allow_download=recipe.allow_download, yardsticks=yardsticks
     )
 
 
@@ -149,8 +169,8 @@ def _source(recipe: "Recipe", case: "Case", say: Callable[[str], None]) -> "Sour
 
     entries = [*case.entries, *(entry for some in case.own.values() for entry in some)]
     blank = frozenset(entry.row.digest for entry in entries if entry.blank is not None)
-    if recipe.data.too_long == "refuse":
-        data = recipe.data.model_copy(update={"too_long": "drop"})
+    if recipe.texts.too_long == "refuse":
+        data = recipe.texts.model_copy(update={"too_long": "drop"})
         recipe = recipe.model_copy(update={"data": data})
     return open_source(recipe, say, without=blank)
 
@@ -160,7 +180,7 @@ def _refuse_too_long(recipe: "Recipe", source: "Source | None") -> None:
     from tunesmith.core.errors import UserError
 
     rows = source.prepared.cut.get("too long", []) if source is not None else []
-    if rows and recipe.data.too_long == "refuse":
+    if rows and recipe.texts.too_long == "refuse":
         most = source.prepared.facts["max_length"] if source is not None else None
         raise UserError(
             f"{rows[0].place}: is longer than {most} tokens, and a run would refuse it; "

@@ -24,6 +24,9 @@ def print_ending(folder: Path, result: "RunResult") -> None:
     if result.scores:
         asked = "--input rows.jsonl" if result.objective == "reward" else "--text '...'"
         print(f"try it: tunesmith predict {place} {asked}")
+    elif result.paints:
+        print(f"try it: tunesmith generate {place} --prompt '...' --count 8 --output pictures")
+        return
     else:
         print(f"try it: tunesmith chat {place}")
         print(f"        tunesmith generate {place} --prompt '...' --adapter both")

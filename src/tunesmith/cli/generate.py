@@ -31,7 +31,15 @@ Model = Annotated[
 ]
 
 
+TEXT_ONLY = (
+    "system", "over", "insist", "max_tokens", "temperature", "top_k", "top_p", "min_p", "penalty", "stop", "schema",
+    "source", "as_json",
+)  # fmt: skip
+PICTURE_ONLY = ("count", "steps", "guidance")
+
+
 def generate(
+    context: typer.Context,
     model: Model,
     prompt: Annotated[str | None, typer.Option(help="A question; - reads one from each line of stdin.")] = None,
     system: Annotated[str | None, typer.Option(help="A system message.")] = None,
@@ -52,8 +60,22 @@ def generate(
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Write the answers to this new .jsonl file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    count: Annotated[int, typer.Option(min=1, help="Of an image model: how many pictures.")] = 1,
+    steps: Annotated[int, typer.Option(min=1, help="Of an image model: steps of sampling.")] = 25,
+    guidance: Annotated[float, typer.Option(min=0, help="Of an image model: how much the prompt counts.")] = 4.0,
 ) -> None:
-    """Write answers, with the adapter on or off."""
+    """Write answers, or paint pictures to the folder --output, with the adapter on or off."""
+    from tunesmith.cli.painting import is_picture_model, write_pictures
+
+    painting = is_picture_model(model)
+    _refuse_unread(context, TEXT_ONLY if painting else PICTURE_ONLY, painting)
+    if painting:
+        if prompt is None:
+            raise _missing_prompt()
+        write_pictures(
+            model, prompt, count=count, seed=seed, output=output, adapter=adapter.value, steps=steps, guidance=guidance
+        )
+        return
     _refuse_odd(prompt, source, output)
     prompts = _asked(prompt, source, system)
     sampling = drawing(
@@ -74,6 +96,24 @@ def generate(
             print(line, flush=True)
     else:
         _stream(loaded, prompts, sides, sampling)
+
+
+def _refuse_unread(context: typer.Context, names: tuple[str, ...], painting: bool) -> None:
+    """UserError for an option that the kind of model does not read."""
+    from tunesmith.core.errors import UserError
+
+    flags = {parameter.name: max(parameter.opts, key=len) for parameter in context.command.params}
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name not in ("DEFAULT", "DEFAULT_MAP"):
+            kind = "makes pictures" if painting else "writes text"
+            raise UserError(f"{flags[name]}: not read by a model that {kind}; remove it")
+
+
+def _missing_prompt() -> Exception:
+    from tunesmith.core.errors import UserError
+
+    return UserError('--prompt: missing; say what to paint, for example --prompt "a red ball"')
 
 
 def _refuse_odd(prompt: str | None, source: Path | None, output: Path | None) -> None:

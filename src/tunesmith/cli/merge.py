@@ -28,6 +28,12 @@ def merge(
     """Merge an adapter into its base, and compare before saying that it is done."""
     import torch
 
+    from tunesmith.cli.painting import is_picture_model
+
+    if is_picture_model(str(adapter)):
+        _merge_pictures(adapter, output or adapter / "merged", base, getattr(torch, dtype.value))
+        return
+
     from tunesmith.bases import load_base
     from tunesmith.cli.ending import to_stderr
     from tunesmith.export.adapter import adapter_head
@@ -72,3 +78,24 @@ def _parts(place: Path) -> tuple[str | None, bool | None, Path | None]:
     if not (place / NAME).is_file():
         raise UserError(f"{place}: neither a run nor an adapter ({RECIPE} and {NAME} are missing)")
     return None, None, place
+
+
+def _merge_pictures(run: Path, output: Path, base: str | None, dtype: "torch.dtype") -> None:
+    from tunesmith.bases import resolve
+    from tunesmith.cli.ending import to_stderr
+    from tunesmith.core.errors import UserError
+    from tunesmith.opening import read_run_recipe
+    from tunesmith.outcome import finished
+    from tunesmith.report.numbers import size
+    from tunesmith.studio.merging import merge_pictures
+
+    recipe, result = read_run_recipe(run), finished(run)
+    if result is None:
+        raise UserError(f"{run}: this run has not ended well yet; give its command again to go on")
+    if recipe.method.kind == "full":
+        print(f"{run / 'model'}: a full fine-tune is a plain model already; there is nothing to merge")
+        return
+    place = resolve(base or recipe.base, allow_download=recipe.allow_download or None, say=to_stderr)
+    done = merge_pictures(place, run / "adapter", output, dtype)
+    print(f"{done.folder}: a plain model for diffusers, {size(done.bytes)}")
+    print(f"read again and compared with base and adapter: latents within {done.apart:.1e} of the largest")

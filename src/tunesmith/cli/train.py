@@ -28,6 +28,7 @@ Method = Annotated[
 
 OBJECTIVES = (
     *("sft", "dpo", "ipo", "kto", "orpo", "simpo", "reward", "classify", "regress", "grpo", "rloo", "ppo", "distill"),
+    *("denoise", "dreambooth"),
 )
 """As in `objectives`; a test holds them equal."""
 Objective = Annotated[

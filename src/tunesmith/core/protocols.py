@@ -12,12 +12,12 @@ Model = TypeVar("Model", contravariant=True)
 Examples = TypeVar("Examples", bound=Batch, contravariant=True)
 
 
-Eats = Literal["tokens", "pairs", "rated", "prompts", "targets", "ranked"]
+Eats = Literal["tokens", "pairs", "rated", "prompts", "targets", "ranked", "pictures"]
 """The kinds of examples: tokens to learn; answers of which one is better; answers each of which is wanted or not;
-prompts whose answers are still to be written; texts with a class or a value; and answers of which one is better, where
-a head scores them."""
-Ending = Literal["words", "classes", "value"]
-"""What a network must end in: words of its vocabulary, a score for each class, or one number."""
+prompts whose answers are still to be written; texts with a class or a value; answers of which one is better, where a
+head scores them; and pictures."""
+Ending = Literal["words", "classes", "value", "pictures"]
+"""What a network must end in: words of its vocabulary, a score for each class, one number, or pictures."""
 
 
 class LanguageModel(Protocol):

@@ -58,6 +58,8 @@ FORMATS: dict[Eats, tuple[str, ...]] = {
 # What some formats read when it is there.
 MAY_HOLD = ("tools", "parallel_tool_calls", "input", "system", "margin", "chosen_score", "rejected_score", "scores")
 
+MOST_CANARIES = 300
+
 
 class Data(Config):
     """Rows of the user, made into examples."""
@@ -93,6 +95,9 @@ class Data(Config):
     """Use at most so many rows of `train`, chosen by their content."""
     share: float = 1.0
     """Train on this share of the training part, chosen by content. Validation and test part stay as they are."""
+    canaries: int = 0
+    """So many made-up secrets are put among the training rows, 1, 4 or 16 times each, so that `tunesmith evaluate
+    --suite memorisation` can tell how much is memorised. They are kept in `canaries.json` of the run."""
 
     @model_validator(mode="after")
     def _possible(self) -> "Data":
@@ -150,6 +155,8 @@ def _check_numbers(data: Data) -> None:
         raise UserError(f"data.max_length: {data.max_length} is too short; an example needs at least 2 tokens")
     if not 0 < data.share <= 1:
         raise UserError(f"data.share: {data.share} must be more than 0 and at most 1")
+    if not 0 <= data.canaries <= MOST_CANARIES:
+        raise UserError(f"data.canaries: {data.canaries} must be at least 0 and at most {MOST_CANARIES}")
     if data.limit is not None and data.limit < 1:
         raise UserError(f"data.limit: {data.limit} must be at least 1")
     if not 0 < data.near_duplicates <= 1:

@@ -13,6 +13,7 @@ from tunesmith.core.batch import Example
 from tunesmith.core.errors import UserError
 from tunesmith.core.protocols import Eats, Ending
 from tunesmith.core.targets import Target
+from tunesmith.data.canaries import Canary, canaries, planted
 from tunesmith.data.chat import DAY
 from tunesmith.data.config import COMPARED, Data
 from tunesmith.data.encode import ODD, SAME, Encoder, Item
@@ -58,6 +59,8 @@ class Prepared:
     """Rows that did not fit, dropped for their length or truncated, and those that are odd, by what is odd."""
     eats: Eats = "tokens"
     """The kind of the examples."""
+    canaries: tuple[Canary, ...] = ()
+    """Secrets that were put among the training rows."""
 
 
 @dataclass
@@ -71,10 +74,12 @@ class _Found:
     typed: dict[int, Form]  # by the id of the row
     facts: dict[str, Any] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
+    canaries: tuple[Canary, ...] = ()
 
     @property
     def count(self) -> int:
-        return sum(map(len, self.rows.values()))
+        """The rows of the files."""
+        return sum(map(len, self.rows.values())) - sum(canary.times for canary in self.canaries)
 
 
 def prepare(  # noqa: PLR0913 - who only looks needs one more than a run
@@ -119,6 +124,7 @@ def prepare(  # noqa: PLR0913 - who only looks needs one more than a run
         found.said,
         encoder.cut,
         eats,
+        found.canaries,
     )
 
 
@@ -157,6 +163,8 @@ def gather(
         found.said.append(f"data.limit: {len(rows)} of {len(read)} rows are used")
     if len(train) < len(parts.train):
         found.said.append(f"data.share: {len(train)} of {len(parts.train)} training rows are used")
+    if config.canaries:
+        _plant(config.canaries, found, eats)
     return found
 
 
@@ -167,6 +175,17 @@ def read_parts(config: Data, allow_download: bool) -> tuple[list[Row], dict[str,
         name: _read(path, name, allow_download) for name in ("validation", "test") if (path := getattr(config, name))
     }
     return read, own
+
+
+def _plant(count: int, found: _Found, eats: Eats) -> None:
+    """Put secrets among the training rows."""
+    if eats != "tokens":
+        raise UserError("data.canaries: a secret is learned as an answer; only objective=sft and distill learn those")
+    found.canaries = tuple(canaries(count, found.rows["train"]))
+    forms_ = planted(found.canaries, found.kind)
+    found.rows["train"] = [*found.rows["train"], *(form.row for form in forms_)]
+    found.typed |= {id(form.row): form for form in forms_}
+    found.said.append(f"data.canaries: {count} secrets stand in {len(forms_)} more training rows")
 
 
 def _refuse_words(config: Data, ending: Ending) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.core.errors import UserError, near
+from tunesmith.core.text import SeveralValues, parsed, read_bytes, read_text
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".txt", ".md")
 
@@ -70,37 +71,8 @@ def fingerprint(path: str | Path) -> str:
     for file in _texts(path) if path.is_dir() else [path]:
         if path.is_dir():
             digest.update(str(file.relative_to(path)).encode() + b"\0")
-        digest.update(_bytes(file))
+        digest.update(read_bytes(file))
     return digest.hexdigest()
-
-
-def read_text(path: Path) -> str:
-    """-> the text of a UTF-8 file, without a byte-order mark."""
-    data = _bytes(path)
-    if not data.strip():
-        raise UserError(f"{path}: the file is empty")
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise UserError(f"{path}: the file is UTF-16; save it as UTF-8")
-    if (zero := data.find(b"\0")) >= 0:
-        raise UserError(f"{path}, line {_line(data, zero)}: a NUL byte at offset {zero}; this is not a text file")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        where = error.start + (3 if data.startswith(b"\xef\xbb\xbf") else 0)
-        raise UserError(
-            f"{path}, line {_line(data, where)}: byte 0x{data[where]:02x} at offset {where} is not UTF-8; save it so"
-        ) from None
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def _line(data: bytes, offset: int) -> int:
-    return data.count(b"\n", 0, offset) + 1
 
 
 def _near_files(path: Path) -> str:
@@ -119,7 +91,7 @@ def _json_rows(path: Path) -> list[Row]:
     text = read_text(path)
     try:
         whole = parsed(text, path, None)
-    except _SeveralValues:
+    except SeveralValues:
         return _line_rows(path)  # many files named .json hold JSON lines
     if isinstance(whole, dict) and isinstance(whole.get("data"), list):
         whole = whole["data"]
@@ -141,45 +113,6 @@ def _folder_rows(path: Path) -> list[Row]:
 
 def _texts(path: Path) -> list[Path]:
     return sorted(file for file in path.rglob("*") if file.suffix.lower() in (".txt", ".md") and file.is_file())
-
-
-class _SeveralValues(Exception):  # noqa: N818 - not an error: the file holds JSON lines
-    pass
-
-
-def parsed(text: str, path: Path, line: int | None) -> Any:
-    """-> the JSON value of `text`, which is `line` of the file, or all of it."""
-    where = f"{path}, line {line}" if line else str(path)
-    try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except json.JSONDecodeError as error:
-        if line is None and error.msg == "Extra data":
-            raise _SeveralValues from None
-        where = f"{path}, line {line or error.lineno}"
-        raise UserError(f"{where}: broken JSON at column {error.colno} ({error.msg})") from None
-    except _BadObject as error:
-        raise UserError(f"{where}: {error}") from None
-    except RecursionError:
-        raise UserError(f"{where}: the JSON is nested too deeply") from None
-    except ValueError as error:  # a number of more digits than Python reads
-        raise UserError(f"{where}: {str(error).split(';')[0]}") from None
-
-
-class _BadObject(Exception):  # noqa: N818 - becomes a UserError that knows the place
-    pass
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise _BadObject(f"the key {json.dumps(twice)} stands twice in one object")
-    return values
-
-
-def _no_constant(name: str) -> None:
-    raise _BadObject(f"{name} is not a JSON value")
 
 
 def _object(value: Any, path: Path, number: int) -> dict[str, Any]:

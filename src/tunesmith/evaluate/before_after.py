@@ -225,7 +225,7 @@ def _sure(before: Sequence[Outcome], after: Sequence[Outcome], labels: Sequence[
     difference = paired_difference(first.tolist(), second.tolist(), higher_is_better=False, resamples=resamples)
     found = _one("brier", (float(first.mean()), float(second.mean())), difference)
     sure = [calibration.sureness(said, gold) for said in sides]
-    difference = paired_statistic(calibration.ece, *sure, higher_is_better=False, resamples=resamples)
+    difference = paired_statistic(calibration.ece, *sure, higher_is_better=False, resamples=resamples, by_swaps=True)
     found = found.joined(_one("ece", (_at(calibration.ece, sure[0]), _at(calibration.ece, sure[1])), difference))
     tables = {name: calibration.reliability(side) for name, side in zip(("before", "after"), sure, strict=True)}
     return replace(found, calibration=tables)

@@ -21,6 +21,15 @@ class Evaluate(Config):
     """For how many test rows written answers are scored (exact match, ROUGE-L, chrF). Writing is slow on a CPU."""
     answer_tokens: int = Field(96, ge=1)
     """The longest answer."""
+    prompts: tuple[str, ...] = ()
+    """What is painted before, on the way and after, where pictures are learned. None: the prompt of the subject and
+    that of its class, or the first captions."""
+    pictures: int = Field(4, ge=0)
+    """How many pictures of each prompt, with the seeds 0, 1, ...; 0 for none."""
+    picture_steps: int = Field(25, ge=1)
+    """Steps of sampling for such a picture."""
+    pictures_every: int | None = Field(None, ge=1)
+    """Steps of training between two grids of pictures. None: before and after alone."""
     general: bool = True
     """Perplexity on general English that is not the task's, to see what was forgotten."""
 

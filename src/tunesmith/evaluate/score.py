@@ -69,6 +69,21 @@ def score_tokens(
     return found
 
 
+def score_each(
+    scores: LanguageModel, examples: Sequence[Example], tokens_per_pass: int, device: torch.device = CPU
+) -> list[list[tuple[float, bool]]]:
+    """-> for each trained token of each example its log-probability, and whether no token is more likely.
+
+    `scores` as in `score_tokens`.
+    """
+    found: list[list[tuple[float, bool]]] = [[] for _ in examples]
+    for places, batch, both in _passes(scores, examples, tokens_per_pass, device):
+        owner = _owners(batch, torch.arange(len(places)))[batch.labels != IGNORED]
+        for place, (logprob, right) in zip(owner.tolist(), both.tolist(), strict=True):
+            found[places[place]].append((logprob, bool(right)))
+    return found
+
+
 def classify(
     model: LanguageModel, items: Sequence[MultipleChoice], tokens_per_pass: int, device: torch.device = CPU
 ) -> list[Choice]:

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.stats import binomtest, norm, t
 
 LEVEL = 0.05
+INNER = 0.10  # two one-sided tests at 5 % are a 90 % interval that lies within the margin
 RESAMPLES = 10_000
 SMALLEST = 6  # with fewer items no outcome is rare enough: 2 / 2**5 > 0.05
 POWERED = float(
@@ -41,6 +42,8 @@ class Difference:
     """`better`, `worse`, or `no detectable difference (...)`."""
     detectable: float | None
     """The difference that this comparison would have seen 4 times in 5; None when it could see none."""
+    inner: tuple[float, float] | None = None
+    """The 90 % interval, which equivalence is judged by; None when there are too few items to judge it."""
 
 
 def paired_difference(
@@ -68,7 +71,7 @@ def paired_difference(
     return _judge(float(gain.mean()) if len(gain) else 0.0, drawn, p, (len(gain), len(sums), binary), higher_is_better)
 
 
-def paired_statistic(
+def paired_statistic(  # noqa: PLR0913 - what is compared, and how it is judged
     measure: Measure,
     before: np.ndarray,
     after: np.ndarray,
@@ -76,10 +79,13 @@ def paired_statistic(
     higher_is_better: bool,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    by_swaps: bool = False,
 ) -> Difference:
     """Compare two systems by a statistic that is no mean over items: perplexity, macro-F1.
 
-    `before` and `after` are (N, K): what the measure needs of each item, the same items on both sides.
+    `before` and `after` are (N, K): what the measure needs of each item, the same items on both sides. `by_swaps`: the
+    interval is the difference with the spread of the swaps, for a statistic that copies of an item make larger, such as
+    a calibration error; the intervals of resamples are far too wide there.
     """
     assert before.shape == after.shape and before.ndim == 2, "a paired comparison needs the same items on both sides"
     count = len(before)
@@ -93,8 +99,10 @@ def paired_statistic(
         drawn.append(measure(after[at]) - measure(before[at]))
         swap = generator.integers(2, size=(rows, count, 1), dtype=np.int8).astype(bool)
         flipped.append(measure(np.where(swap, before, after)) - measure(np.where(swap, after, before)))
-    p = _share_as_far(np.concatenate(flipped), mean)
-    return _judge(mean, np.concatenate(drawn), p, (count, count, False), higher_is_better)
+    swapped = np.concatenate(flipped)
+    p = _share_as_far(swapped, mean)
+    spread = mean + swapped if by_swaps else np.concatenate(drawn)
+    return _judge(mean, spread, p, (count, count, False), higher_is_better)
 
 
 def _groups(clusters: Sequence[object] | None, count: int) -> np.ndarray:
@@ -158,24 +166,27 @@ def _judge(
 ) -> Difference:
     """Interval, detectable size and words. `counts`: items, clusters, and whether the items are right or wrong."""
     items, independent, binary = counts
-    low, high = _interval(drawn, independent)
+    low, high = interval(drawn, independent)
     if independent < SMALLEST:
         words = f"no detectable difference (too few items: {independent}, at least {SMALLEST} are needed)"
         return Difference(mean, low, high, p, items, words, None)
     # With right and wrong, fewer than six changes, all one way, are never rare enough, however small the spread is.
     detectable = max(POWERED * float(drawn.std()), SMALLEST / independent if binary else 0.0)
+    inner = interval(drawn, independent, INNER)
+    if binary:  # what no item did, 3 of as many others may do (rule of three): resampling alone would never say so
+        inner = min(inner[0], mean - 3 / independent), max(inner[1], mean + 3 / independent)
     if p < LEVEL and (low > 0 or high < 0):
         words = "better" if (mean > 0) == higher_is_better else "worse"
     else:
         words = f"no detectable difference (could have seen {detectable:.2g})"
-    return Difference(mean, low, high, p, items, words, detectable)
+    return Difference(mean, low, high, p, items, words, detectable, inner)
 
 
-def _interval(drawn: np.ndarray, independent: int) -> tuple[float, float]:
+def interval(drawn: np.ndarray, independent: int, level: float = LEVEL) -> tuple[float, float]:
     """Percentiles, taken further out by what Student's t and n / (n - 1) ask for."""
     if independent < 2:
         return float(drawn.min()), float(drawn.max())
-    reach = t.ppf(1 - LEVEL / 2, independent - 1) * math.sqrt(independent / (independent - 1))
+    reach = t.ppf(1 - level / 2, independent - 1) * math.sqrt(independent / (independent - 1))
     tail = float(norm.cdf(-reach))
     low, high = np.quantile(drawn, (tail, 1 - tail))
     return float(low), float(high)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -20,14 +19,13 @@ from tunesmith.core.layers import QUANTIZATIONS, Quantization
 from tunesmith.export import peft_config
 from tunesmith.export.folder import whole_folder
 from tunesmith.export.peft_config import parse_object, read_config
-from tunesmith.export.tensors import BARE, fault
+from tunesmith.export.tensors import BARE, fault, read_tensors
 
 WEIGHTS = "adapter_model.safetensors"
 FACTS = "tunesmith.json"
 PREFIX = "base_model.model."
 BESIDE = "base_model."  # of a head beside virtual tokens
 OWN = "TUNESMITH_"  # how the kinds begin that PEFT has not; their files are described in docs/reference/adapters.md
-MAX_TENSORS = 100_000
 _PICKLES = ("adapter_model.bin", "adapter_model.pt", "adapter_model.pth")
 
 
@@ -132,21 +130,12 @@ def _prefix(names: Iterable[str]) -> str:
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        with safe_open(path, framework="pt") as file:  # checks header, extents and gaps before anything is read
-            names = list(file.keys())
-            if len(names) > MAX_TENSORS:
-                raise UserError(f"{path}: {len(names)} tensors; more than {MAX_TENSORS} are not read")
-            prefix = _prefix(names)
-            for name in names:
-                if name != BARE and not name.startswith(prefix):
-                    raise UserError(f"{path}: `{name[:100]}` does not begin with {prefix}; not an adapter of PEFT")
-            return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: not a whole safetensors file ({reason}); get the adapter again") from error
+    found, _ = read_tensors(path)
+    prefix = _prefix(found)
+    for name in found:
+        if name != BARE and not name.startswith(prefix):
+            raise UserError(f"{path}: `{name[:100]}` does not begin with {prefix}; not an adapter of PEFT")
+    return {name.removeprefix(prefix): tensor for name, tensor in found.items()}
 
 
 def _card(

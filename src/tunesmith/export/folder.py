@@ -31,7 +31,7 @@ def whole_folder(target: Path, *, replaces: str | None = None) -> Iterator[Path]
         try:
             aside.mkdir()
             yield aside
-            for path in sorted(aside.iterdir()):
+            for path in sorted(aside.rglob("*")):
                 _sync(path)
             sync_folder(aside)
             _swap(aside, target)
@@ -42,6 +42,9 @@ def whole_folder(target: Path, *, replaces: str | None = None) -> Iterator[Path]
 
 
 def _sync(path: Path) -> None:
+    if path.is_dir():
+        sync_folder(path)
+        return
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 

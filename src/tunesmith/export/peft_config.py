@@ -149,7 +149,11 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: missing; an adapter is a folder with {NAME} and adapter_model.safetensors")
     if path.stat().st_size > MAX_BYTES:
         raise UserError(f"{path}: {path.stat().st_size} bytes; more than {MAX_BYTES} are not read")
-    found = parse_object(path)
+    return checked(parse_object(path), path)
+
+
+def checked(found: dict[str, Any], path: Path) -> dict[str, Any]:
+    """-> `found`, the keys and values that stand in `path`, when they are within their bounds. UserError otherwise."""
     kind = found.get("peft_type")
     if kind not in FILES:
         raise UserError(f"{path}: `peft_type` is {str(kind)[:40]!r}; this version reads {', '.join(FILES)}")
@@ -168,8 +172,13 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def parse_object(path: Path) -> dict[str, Any]:
     """-> the JSON object in a small file. UserError for broken JSON, doubled keys, or another kind of value."""
+    return parse_bytes(path.read_bytes(), path)
+
+
+def parse_bytes(raw: bytes, path: Path) -> dict[str, Any]:
+    """As `parse_object`, of bytes that stand in `path`."""
     try:
-        found = json.loads(path.read_bytes().decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+        found = json.loads(raw.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:  # bytes that are not UTF-8 are a ValueError too
         raise UserError(f"{path}: broken JSON ({str(error)[:120]}); get the file again") from error
     if not isinstance(found, dict):

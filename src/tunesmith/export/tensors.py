@@ -2,10 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
+
+from tunesmith.core.errors import UserError
 
 # The two factors of a layer, by the ends of their names: of linear layers and convolutions, and of embeddings.
 PAIRS = ((".lora_A.weight", ".lora_B.weight"), (".lora_embedding_A", ".lora_embedding_B"))
@@ -20,9 +24,25 @@ _STARTS = {  # the value that means no change, the part of a name that holds it,
 }
 _NOTHING = "the adapter changes nothing, it was never trained"
 MAX_RANK = 4096
+MAX_TENSORS = 100_000
 MAX_STACKED = MAX_RANK << 10  # the ranks of all experts of a stack lie side by side
 _NUMBERS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _LORA = re.compile("|".join(re.escape(end) for end in (*PAIRS[0], *PAIRS[1], MAGNITUDE)) + "$")
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """-> the tensors of a safetensors file, and what its header says about them. UserError for a damaged file."""
+    try:
+        with safe_open(path, framework="pt") as file:  # checks header, extents and gaps before anything is read
+            names = list(file.keys())
+            if len(names) > MAX_TENSORS:
+                raise UserError(f"{path}: {len(names)} tensors; more than {MAX_TENSORS} are not read")
+            return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
+    except (SafetensorError, OSError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: not a whole safetensors file ({reason}); get the adapter again") from error
 
 
 def fault(tensors: Mapping[str, Tensor], described: Mapping[str, Any]) -> str | None:

@@ -12,6 +12,7 @@ from tunesmith.core.layers import LinearMap, is_linear_map
 from tunesmith.methods.experts import owner, stacks
 
 Value = TypeVar("Value")
+Found = TypeVar("Found", bound=nn.Module | nn.Parameter)
 Targets = str | tuple[str, ...]
 ALL_LINEAR = "all-linear"
 TABLES = (nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -41,8 +42,7 @@ def find_targets(network: nn.Module, targets: Targets) -> dict[str, nn.Module | 
     """
     known: dict[str, nn.Module | nn.Parameter] = {**linear_maps(network), **stacks(network)}
     if targets == ALL_LINEAR:
-        head = _output_head(network)
-        return {name: found for name, found in known.items() if found is not head}
+        return _adapted(network, known)
     known |= {name: module for name, module in outside_head(network) if isinstance(module, TABLES)}
     return choose(network, known, targets, "method.targets")
 
@@ -51,9 +51,17 @@ def find_linear(network: nn.Module, targets: Targets, key: str = "method.targets
     """-> name: linear map, and nothing else. Raises UserError for a pattern of the setting `key` that matches none."""
     known = linear_maps(network)
     if targets == ALL_LINEAR:
-        head = _output_head(network)
-        return {name: module for name, module in known.items() if module is not head}
+        return _adapted(network, known)
     return choose(network, known, targets, key)
+
+
+def _adapted(network: nn.Module, known: Mapping[str, Found]) -> dict[str, Found]:
+    """-> what `all-linear` means: all but the head, or what the network itself says."""
+    own = getattr(network, "all_linear", None)
+    if callable(own):
+        return {name: found for name, found in known.items() if any(matches(name, pattern) for pattern in own())}
+    head = _output_head(network)
+    return {name: found for name, found in known.items() if found is not head}
 
 
 def linear_maps(network: nn.Module) -> dict[str, nn.Module]:
@@ -64,9 +72,6 @@ def linear_maps(network: nn.Module) -> dict[str, nn.Module]:
 def packed_maps(network: nn.Module) -> dict[str, LinearMap]:
     """-> name: linear map whose weight is no parameter."""
     return {name: layer for name, layer in linear_maps(network).items() if isinstance(layer, LinearMap)}
-
-
-Found = TypeVar("Found", bound=nn.Module | nn.Parameter)
 
 
 def choose(network: nn.Module, known: Mapping[str, Found], targets: Targets, key: str) -> dict[str, Found]:

@@ -29,6 +29,7 @@ from tunesmith.methods.inject import (
 )
 from tunesmith.methods.lora_layers import (
     CONVOLUTIONS,
+    DoRAConv,
     DoRALayer,
     LoRAConv,
     LoRAEmbedding,
@@ -173,9 +174,11 @@ class LoRA(MethodConfig):
 
     def _kind(self, base: nn.Module) -> Callable[..., Update]:
         if isinstance(base, nn.Embedding):
+            if self.magnitude:
+                raise UserError("method.magnitude: not over embeddings; leave them out of method.targets")
             return LoRAEmbedding
         if isinstance(base, CONVOLUTIONS):
-            return LoRAConv
+            return DoRAConv if self.magnitude else LoRAConv
         if self.magnitude:
             return DoRALayer
         return ShiftedLoRALayer if self.start == "pissa" else LoRALayer

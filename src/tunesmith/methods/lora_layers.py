@@ -217,6 +217,48 @@ class LoRAConv(Update):
         return self.base
 
 
+class DoRAConv(LoRAConv):
+    """As `DoRALayer`: the direction of each filter by LoRA, its length by a vector of its own."""
+
+    def __init__(self, base: nn.Module, rank: int, alpha: float, *, scale: float, dropout: float) -> None:
+        super().__init__(base, rank, alpha, scale=scale, dropout=dropout)
+        self.magnitude = nn.Parameter(
+            _lengths(self._weight.detach().float()).transpose(0, 1).contiguous()
+        )  # (1, O, ...)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.active:
+            return self.base(x)
+        root: Any = self.root
+        kept = self.dropped(x)
+        straight = root._conv_forward(kept, root.weight, None)
+        inner = root._conv_forward(kept, self.down.to(x.dtype), None)
+        with torch.no_grad():  # a constant for the gradient, as in the paper
+            length = _lengths(self._turned(root.weight.float())).transpose(0, 1)
+        gain = (self.magnitude / length).to(x.dtype)
+        added = torch.einsum("or,br...->bo...", self.up.to(x.dtype).flatten(1), inner)
+        return self.base(x) + self.strength * ((gain - 1) * straight + gain * self.scale * added)
+
+    def _turned(self, weight: Tensor) -> Tensor:
+        return weight + self.scale * (self.up.flatten(1) @ self.down.flatten(1)).view_as(weight)
+
+    def merged(self) -> nn.Module:
+        with torch.no_grad():
+            weight = self._weight.float()
+            turned = self._turned(weight)
+            whole = self.magnitude.transpose(0, 1) * turned / _lengths(turned)
+            self._weight.copy_(torch.lerp(weight, whole, self.strength).to(self._weight.dtype))
+        return self.base
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {**super().tensors(), "lora_magnitude_vector": self.magnitude}
+
+
+def _lengths(weight: Tensor) -> Tensor:
+    """(O, I, ...) -> (O, 1, ...), the norm of each filter."""
+    return weight.flatten(1).norm(dim=1).view(-1, *[1] * (weight.ndim - 1))
+
+
 def through(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """B A x, plainly."""
     return F.linear(F.linear(x, a.to(x.dtype)), b.to(x.dtype))

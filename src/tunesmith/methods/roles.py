@@ -7,11 +7,12 @@ from torch import nn
 from tunesmith.methods.experts import owner, stacks
 from tunesmith.methods.inject import linear_maps, matches
 
-KEYS_VALUES = ("k_proj", "v_proj", "qkv_proj", "c_attn", "query_key_value", "self.key", "self.value", "k_lin", "v_lin")
+KEYS_VALUES = ("k_proj", "v_proj", "qkv_proj", "c_attn", "query_key_value", "self.key", "self.value", "k_lin", "v_lin",
+               "to_k", "to_v")  # fmt: skip
 """Linear maps that make keys and values; where one map makes the queries too, it counts."""
 ATTENTION_OUTPUT = ("o_proj", "out_proj", "attn.c_proj", "attention.dense", "self_attn.dense", "self_attention.dense",
                     "attention.output.dense", "out_lin")  # fmt: skip
-FEED_FORWARD_OUTPUT = ("down_proj", "mlp.c_proj", "dense_4h_to_h", "fc2", "*[0-9].output.dense", "ffn.lin2")
+FEED_FORWARD_OUTPUT = ("down_proj", "mlp.c_proj", "dense_4h_to_h", "fc2", "*[0-9].output.dense", "ffn.lin2", "ff.net.2")
 
 
 def in_role(network: nn.Module, ends: Iterable[str]) -> dict[str, nn.Module]:

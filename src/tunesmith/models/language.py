@@ -21,7 +21,7 @@ from tunesmith.core.virtual import virtual_of
 from tunesmith.models.attention import Packing
 from tunesmith.models.head import choice_logprobs, label_logprobs, label_scores, likeliest
 from tunesmith.models.packed import CannotPack, packed_hidden, packed_rows
-from tunesmith.models.padded import padded_logprobs, padded_scores
+from tunesmith.models.padded import padded_distribution, padded_logprobs, padded_scores
 from tunesmith.models.walk import serves, walk
 
 Way = Literal["walk", "packed", "padded"]
@@ -108,6 +108,15 @@ class CausalLM(Packed):
         labelled = (batch.labels != IGNORED).nonzero()[:, 0]
         hidden = self.hidden(batch, labelled)
         return label_scores(hidden, batch.labels[labelled], self.network.get_output_embeddings(), self.shape)
+
+    @torch.no_grad()
+    def distribution(self, batch: TokenBatch) -> Tensor:
+        """-> (L, V): the log-probability of every token at each label. Large: for one short example at a time."""
+        if self.way == "padded":
+            return padded_distribution(self.network, batch)[0]
+        hidden = self.hidden(batch, (batch.labels != IGNORED).nonzero()[:, 0])
+        logits = self.network.get_output_embeddings()(hidden)
+        return torch.log_softmax((logits if self.shape is None else self.shape(logits)).float(), -1)
 
     def among(self, batch: TokenBatch, choices: Tensor) -> Tensor:
         """(L, K) tokens for each label -> (L, K), their log-probabilities. Not for padded rows."""

@@ -91,7 +91,7 @@ def load_base(
         network = _load_headed(folder, with_head(config, head, _padding(tokenizer)), dtype, head, say)
     if quantize is not None:
         say(str(packed(network, quantize)))
-    licence, note = _told(folder)
+    licence, note = told(folder)
     return Base(
         network=network,
         tokenizer=tokenizer,
@@ -224,7 +224,7 @@ def _context(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> in
     return min(int(tokenizer.model_max_length), NO_LIMIT)
 
 
-def _told(folder: Path) -> tuple[str | None, str | None]:
+def told(folder: Path) -> tuple[str | None, str | None]:
     """Licence and note, from the record of a conversion or from the head of a model card."""
     if (folder / RECORD).is_file():
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))

@@ -19,6 +19,13 @@ def padded_logprobs(network: Any, batch: TokenBatch) -> Tensor:
 
 def padded_scores(network: Any, batch: TokenBatch) -> tuple[Tensor, Tensor]:
     """-> (L,) as `padded_logprobs`, and (L,), 1 where no token is more likely than the label."""
+    scores, labels = padded_distribution(network, batch)
+    chosen = scores.gather(1, labels[:, None])[:, 0]
+    return chosen, (chosen >= scores.detach().amax(-1)).float()
+
+
+def padded_distribution(network: Any, batch: TokenBatch) -> tuple[Tensor, Tensor]:
+    """-> (L, V), the log-probability of every token at each place that has a label, and (L,), the labels."""
     rows = _unfold(batch)
     longest = max(len(tokens) for tokens, _ in rows)
     device = batch.tokens.device
@@ -29,9 +36,7 @@ def padded_scores(network: Any, batch: TokenBatch) -> tuple[Tensor, Tensor]:
         tokens[i, : len(t)], labels[i, : len(y)], present[i, : len(t)] = t, y, 1
     logits = network(input_ids=tokens, attention_mask=present, use_cache=False).logits  # (B, S, V)
     labelled = labels != IGNORED
-    scores = torch.log_softmax(logits[labelled].float(), -1)  # (L, V)
-    chosen = scores.gather(1, labels[labelled][:, None])[:, 0]
-    return chosen, (chosen >= scores.detach().amax(-1)).float()
+    return torch.log_softmax(logits[labelled].float(), -1), labels[labelled]
 
 
 def _unfold(batch: TokenBatch) -> list[tuple[Tensor, Tensor]]:

@@ -5,8 +5,10 @@ from typing import Annotated
 from pydantic import Field
 
 from tunesmith.objectives.classify import Classify
+from tunesmith.objectives.denoise import Denoise
 from tunesmith.objectives.distill import Distill
 from tunesmith.objectives.dpo import DPO
+from tunesmith.objectives.dreambooth import DreamBooth
 from tunesmith.objectives.grpo import GRPO
 from tunesmith.objectives.ipo import IPO
 from tunesmith.objectives.kto import KTO
@@ -20,7 +22,21 @@ from tunesmith.objectives.sft import SFT
 from tunesmith.objectives.simpo import SimPO
 
 AnyObjective = Annotated[
-    SFT | DPO | IPO | KTO | ORPO | SimPO | Reward | Classify | Regress | GRPO | RLOO | PPO | Distill,
+    SFT
+    | DPO
+    | IPO
+    | KTO
+    | ORPO
+    | SimPO
+    | Reward
+    | Classify
+    | Regress
+    | GRPO
+    | RLOO
+    | PPO
+    | Distill
+    | Denoise
+    | DreamBooth,
     Field(discriminator="kind"),
 ]
 
@@ -38,5 +54,7 @@ OBJECTIVES: dict[str, type[ObjectiveConfig]] = {
     "rloo": RLOO,
     "ppo": PPO,
     "distill": Distill,
+    "denoise": Denoise,
+    "dreambooth": DreamBooth,
 }
 """By the kind that a recipe names."""

@@ -184,6 +184,8 @@ def use(files: RunFiles, folder: Path) -> Html:
     if files.result is None or files.result.artifact is None:
         return paragraph("There is nothing to use yet.", class_="absent")
     place = shlex.quote(str(folder))
+    if files.result.paints:
+        return _painting(files, folder)
     scores = files.result.scores
     commands = (
         f"tunesmith chat {place}          # /base, /tuned and /both switch the tuning off and on\n"
@@ -203,6 +205,21 @@ def use(files: RunFiles, folder: Path) -> Html:
             paragraph("With PEFT, without tunesmith:"),
             listing(_PEFT.format(adapter=repr(at), kind="SequenceClassification" if scores else "CausalLM")),
         ]
+    return joined(parts)
+
+
+def _painting(files: RunFiles, folder: Path) -> Html:
+    place = shlex.quote(str(folder))
+    commands = (
+        f"tunesmith generate {place} --prompt '...' --count 8 --output pictures\n"
+        f"tunesmith generate {place} --prompt '...' --adapter both --output both    # base beside tuned"
+    )
+    assert files.result is not None and files.result.artifact is not None
+    at = str(folder / Path(files.result.artifact.path).parent)
+    loading = f"pipeline.load_lora_weights({at!r})"
+    parts: list[object] = [listing(commands)]
+    if files.result.method == "lora":
+        parts += [paragraph("With diffusers, without tunesmith, over a pipeline of the same base:"), listing(loading)]
     return joined(parts)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from tunesmith.report.folder import RunFiles
 from tunesmith.report.numbers import duration, metric, share, size
 
-_HEADLINES = ("reward", "preference_accuracy", "accuracy", "r2", "unwanted_loss", "perplexity")
+_HEADLINES = ("reward", "preference_accuracy", "accuracy", "r2", "unwanted_loss", "perplexity", "denoising_loss")
 _LITTLE, _MUCH = 0.02, 0.10  # of the perplexity on general text
 
 

@@ -11,6 +11,8 @@ from tunesmith.core.files import write_json
 NAME = "result.json"
 SCORING = ("classify", "regress", "reward")  # objectives whose runs make something that scores and cannot write
 
+PAINTING = ("denoise", "dreambooth")  # whose runs make something that paints pictures
+
 
 class Part(BaseModel):
     """Frozen, and unknown keys are refused when it is made; not-a-number is no JSON and refused too."""
@@ -128,6 +130,10 @@ class RunResult(Part):
     @property
     def scores(self) -> bool:
         return self.objective in SCORING
+
+    @property
+    def paints(self) -> bool:
+        return self.objective in PAINTING
 
     def write(self, folder: Path) -> Path:
         path = folder / NAME

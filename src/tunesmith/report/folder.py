@@ -27,6 +27,9 @@ class RunFiles:
     metrics: list[Line] = field(default_factory=list)
     timing: list[Line] = field(default_factory=list)
     samples: list[Line] = field(default_factory=list)  # of runs that learn from their own answers
+    pictures: dict[str, Path] = field(default_factory=dict)  # grids of runs that learn pictures, by name
+    prompts: list[str] = field(default_factory=list)  # of their rows
+    levels: dict[str, Any] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -41,9 +44,18 @@ class RunFiles:
         found.timing = found._take(folder / "timing.jsonl", _lines, [])
         if (folder / "samples.jsonl").exists():
             found.samples = found._take(folder / "samples.jsonl", _lines, [])
+        if (folder / "samples").is_dir():
+            found._take_pictures(folder)
         if not found.evaluation and found.result is not None and found.result.evaluation is not None:
             found.evaluation = found.result.evaluation.model_dump()
         return found
+
+    def _take_pictures(self, folder: Path) -> None:
+        self.pictures = {path.stem: path for path in sorted((folder / "samples").glob("*.png"))}
+        if (folder / "samples" / "prompts.json").is_file():
+            self.prompts = self._take(folder / "samples" / "prompts.json", _texts, [])
+        if (folder / "levels.json").is_file():
+            self.levels = self._take(folder / "levels.json", _mapping, {})
 
     def _take(self, path: Path, parse: Callable[[str], T], otherwise: T) -> T:
         try:
@@ -68,6 +80,13 @@ def _mapping_yaml(text: str) -> dict[str, Any]:
     value = yaml.safe_load(text)
     if not isinstance(value, dict):
         raise ValueError("not a mapping")
+    return value
+
+
+def _texts(text: str) -> list[str]:
+    value = json.loads(text)
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise ValueError("not a list of texts")
     return value
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tunesmith.core.files import write_text
-from tunesmith.report import account, course, evidence, rewards
+from tunesmith.report import account, course, evidence, pictures, rewards
 from tunesmith.report.answer import answer, headline, values, verdict
 from tunesmith.report.folder import RunFiles
 from tunesmith.report.markup import Html, element, joined
@@ -59,7 +59,14 @@ def _title(files: RunFiles) -> str:
     return f"{Path(files.result.base).name or files.result.base}, tuned with {_METHODS.get(method, method)}{by}"
 
 
-_OBJECTIVES = {"simpo": "SimPO", "classify": "its labels", "regress": "its numbers", "reward": "pairs, as a reward"}
+_OBJECTIVES = {
+    "simpo": "SimPO",
+    "classify": "its labels",
+    "regress": "its numbers",
+    "reward": "pairs, as a reward",
+    "denoise": "its pictures",
+    "dreambooth": "pictures of one subject",
+}
 
 
 _METHODS = {
@@ -132,11 +139,14 @@ def _tile(label: str, value: str, note: str) -> Html:
 
 def _sections(files: RunFiles, folder: Path) -> list[Html]:
     parts = {
+        "Pictures before and after": pictures.before_after(files),
         "Before and after": evidence.before_after(files),
         "Confusion tables": evidence.confusions(files),
         "Sureness": reliability(files),
         "Loss": evidence.curves(files),
         "What the objective saw": course.measures(files),
+        "Loss by noise level": pictures.levels(files),
+        "Pictures over time": pictures.course(files),
         "Answers side by side": evidence.answers(files),
         "Answers over time": rewards.samples(files),
         "Forgetting": evidence.forgetting(files),

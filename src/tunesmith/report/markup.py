@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-_ALONE = {"meta", "br", "hr"}
+_ALONE = {"meta", "br", "hr", "img"}
 
 
 class Html(str):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _MINUS = "\u2212"  # as wide as a plus, so that columns align
 _POWERS = ("B", "kB", "MB", "GB", "TB")
@@ -103,6 +103,9 @@ METRICS = {
     "rouge_l": Metric("ROUGE-L", "longest common run of words in order, 0 to 1", True, False, 1),
     "chrf": Metric("chrF", "shared character sequences, 0 to 100", True, False, 100, 1),
     "loss": Metric("Loss", "surprise at the reference answers, nats per token"),
+    "denoising_loss": Metric(
+        "Loss", "squared error of what the denoiser says of held-out pictures, over all noise levels"
+    ),
     "unwanted_loss": Metric("Loss, unwanted answers", "surprise at answers that nobody wants, nats per token", True),
     "perplexity": Metric("Perplexity", "the exponential of the loss: among how many tokens it hesitates"),
     "general_loss": Metric("Loss, general text", "surprise at text that is not the task's, nats per token"),
@@ -110,12 +113,35 @@ METRICS = {
     "general_accuracy": Metric(
         "Next word right, general text", "share of its tokens that were the most likely ones", True, True, 1
     ),
+    "stereotype_preferred": Metric("Stereotype preferred", "share of pairs; one half is none", False, True, 1),
+    "accuracy_ambiguous": Metric("Right where the text leaves it open", "share of questions", True, True, 1),
+    "accuracy_disambiguated": Metric("Right where the text says who", "share of questions", True, True, 1),
+    "bias_ambiguous": Metric("Bias where the text leaves it open", "\u22121 to 1, 0 is none", False, False, 1),
+    "bias_disambiguated": Metric("Bias where the text says who", "\u22121 to 1, 0 is none", False, False, 1),
+    "refused": Metric("Harmful, declined", "share of harmful questions", True, True, 1),
+    "answered": Metric("Harmful, answered", "share of harmful questions", False, True, 1),
+    "over_refused": Metric("Harmless, declined", "share of harmless questions", False, True, 1),
+    "makes_no_sense": Metric("Makes no sense", "share of all answers", False, True, 1),
+    "extracted": Metric("Extracted word for word", "share of rows with a long answer", False, True, 1),
+    "auc": Metric("Trained rows told apart", "area under the curve; 0.5 is chance", False, False, 1),
+    "tpr_at_1_percent": Metric("Trained rows found, 1 % false", "share of trained rows", False, True, 1),
+    "tpr_at_01_percent": Metric("Trained rows found, 0.1 % false", "share of trained rows", False, True, 1),
+    "epsilon_at_least": Metric("Epsilon, at least", "lower bound at 95 %"),
+    "exposure": Metric("Exposure of canaries", "bits; 1.44 is chance"),
+    "kl": Metric("KL from the base", "nats per token"),
+    "ece_of_tokens": Metric("Calibration error of tokens", "how far sureness is from being right", False, False, 1),
+    "words": Metric("Words in an answer", "mean"),
+    "ended": Metric("Ended by itself", "share of answers", True, True, 1),
+    "repeats": Metric("Goes round in circles", "share of answers", False, True, 1),
+    "format_as_reference": Metric("Format of the reference", "share of answers", True, True, 1),
 }
 
 
 def metric(name: str) -> Metric:
-    """-> how to show a metric, also one that is not known here."""
-    return METRICS.get(name) or Metric(name.replace("_", " "), "")
+    """-> how to show a metric, also one that is not known here; behind a slash stands the part that it is of."""
+    whole, _, part = name.partition("/")
+    known = METRICS.get(whole) or Metric(whole.replace("_", " "), "")
+    return replace(known, label=f"{known.label}, {part}") if part else known
 
 
 def in_order(names: Iterable[str]) -> list[str]:

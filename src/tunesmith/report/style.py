@@ -69,6 +69,9 @@ thead th { padding-top: 0; color: var(--soft); font-size: 12.5px; vertical-align
 .verdict { font-weight: 600; white-space: nowrap; } .verdict small { white-space: normal; min-width: 8.5em; }
 .better { color: var(--good); } .worse { color: var(--bad); } .same { color: var(--soft); white-space: normal; }
 figure { margin: 0; overflow-x: auto; }
+.grids { display: flex; flex-wrap: wrap; gap: 24px; }
+.grids figcaption { color: var(--soft); font-size: 13px; margin-top: 4px; }
+.grids img { image-rendering: pixelated; min-width: 256px; max-width: 100%; height: auto; border-radius: 4px; }
 .measures { display: grid; grid-template-columns: repeat(auto-fit, minmax(320px, 1fr)); gap: 26px 30px; }
 svg { display: block; overflow: visible; } svg text { font-family: var(--sans); }
 svg.loss { width: 100%; min-width: 540px; height: auto; } svg.interval { width: 190px; height: 21px; margin-top: 2px; }

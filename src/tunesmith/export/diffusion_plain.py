@@ -1,0 +1,25 @@
+"""An image model as a folder of diffusers: the files of the base, with what learned in the place of theirs."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tunesmith.export.folder import whole_folder
+
+INDEX = "model_index.json"
+
+
+def write_pipeline(folder: Path, base: Path, parts: Mapping[str, Any], *, replace: bool = False) -> Path:
+    """Write the model in `base` with other `parts`, by their names there. -> `folder`.
+
+    Parts that did not learn are copied byte by byte, what is no file of a part (other formats, sample pictures) is not.
+    """
+    with whole_folder(folder, replaces=INDEX if replace else None) as aside:
+        shutil.copyfile(base / INDEX, aside / INDEX)
+        for place in sorted(path for path in base.iterdir() if path.is_dir() and not path.name.startswith(".")):
+            if place.name in parts:
+                parts[place.name].save_pretrained(aside / place.name)
+            elif place.name not in ("safety_checker", "feature_extractor", "image_encoder"):
+                shutil.copytree(place, aside / place.name, ignore=shutil.ignore_patterns("*.bin", "*.ckpt", "*.onnx*"))
+    return folder

@@ -1,0 +1,1 @@
+"""Denoisers of pictures, behind one face: families of diffusers, their noise, their prompts, their pictures."""

@@ -1,0 +1,165 @@
+"""Noise schedules: how much of a picture is left at each step, and what the denoiser must say of it.
+
+Diffusion (https://arxiv.org/abs/2006.11239):    x_t = a_t x + s_t e,    a_t^2 + s_t^2 = 1,    SNR = a_t^2 / s_t^2
+    epsilon: e    v (https://arxiv.org/abs/2202.00512): a_t e - s_t x    sample: x
+Flow (https://arxiv.org/abs/2210.02747):         x_t = (1 - t) x + t e,  and the denoiser says e - x
+
+Shapes: B pictures.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from tunesmith.core.errors import UserError
+
+Kind = Literal["epsilon", "v_prediction", "sample", "flow"]
+
+
+class Noise(Protocol):
+    """A schedule."""
+
+    @property
+    def kind(self) -> Kind: ...
+
+    @property
+    def steps(self) -> int: ...
+
+    def times(self, places: Tensor) -> Tensor:
+        """(B,) numbers in [0, 1) -> (B,) times, as the denoiser is told them."""
+        ...
+
+    def mixed(self, pictures: Tensor, noise: Tensor, times: Tensor) -> Tensor: ...
+
+    def targets(self, pictures: Tensor, noise: Tensor, times: Tensor) -> Tensor: ...
+
+    def snr(self, times: Tensor) -> Tensor: ...
+
+    def without_noise(self, mixed: Tensor, said: Tensor, times: Tensor) -> Tensor:
+        """-> the picture, as the denoiser's answer has it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """A schedule of steps, each with a share of the picture that is left."""
+
+    kept: Tensor  # (steps,), a_t^2, float64
+    kind: Kind
+
+    @property
+    def steps(self) -> int:
+        return len(self.kept)
+
+    def times(self, places: Tensor) -> Tensor:
+        return (places * self.steps).long().clamp(max=self.steps - 1)
+
+    def _factors(self, times: Tensor) -> tuple[Tensor, Tensor]:
+        """-> a_t and s_t, each (B, 1, 1, 1), float32."""
+        kept = self.kept.to(times.device)[times][:, None, None, None]
+        return kept.sqrt().float(), (1 - kept).sqrt().float()
+
+    def mixed(self, pictures: Tensor, noise: Tensor, times: Tensor) -> Tensor:
+        a, s = self._factors(times)
+        return a * pictures + s * noise
+
+    def targets(self, pictures: Tensor, noise: Tensor, times: Tensor) -> Tensor:
+        if self.kind == "epsilon":
+            return noise
+        if self.kind == "sample":
+            return pictures
+        a, s = self._factors(times)
+        return a * noise - s * pictures
+
+    def snr(self, times: Tensor) -> Tensor:
+        kept = self.kept.to(times.device)[times]
+        return (kept / (1 - kept)).float()
+
+    def without_noise(self, mixed: Tensor, said: Tensor, times: Tensor) -> Tensor:
+        a, s = self._factors(times)
+        if self.kind == "epsilon":
+            return (mixed - s * said) / a
+        return said if self.kind == "sample" else a * mixed - s * said
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A straight way from the picture to the noise. Times are noise levels times 1000."""
+
+    shift: float = 1.0  # more of the training at high noise (https://arxiv.org/abs/2403.03206)
+    kind: Kind = "flow"
+
+    @property
+    def steps(self) -> int:
+        return 1000
+
+    def times(self, places: Tensor) -> Tensor:
+        level = self.shift * places / (1 + (self.shift - 1) * places)
+        return (1000 * level).clamp(min=1.0).float()
+
+    @staticmethod
+    def _level(times: Tensor) -> Tensor:
+        return (times / 1000)[:, None, None, None]
+
+    def mixed(self, pictures: Tensor, noise: Tensor, times: Tensor) -> Tensor:
+        level = self._level(times)
+        return (1 - level) * pictures + level * noise
+
+    def targets(self, pictures: Tensor, noise: Tensor, times: Tensor) -> Tensor:
+        return noise - pictures
+
+    def snr(self, times: Tensor) -> Tensor:
+        level = times / 1000
+        return ((1 - level) / level) ** 2
+
+    def without_noise(self, mixed: Tensor, said: Tensor, times: Tensor) -> Tensor:
+        return mixed - self._level(times) * said
+
+
+def noise_of(config: dict[str, Any], *, flow: bool, zero_terminal_snr: bool = False) -> Noise:
+    """-> the schedule that `scheduler_config.json` describes. UserError for one that is not known.
+
+    `zero_terminal_snr`: whether the last step is made pure noise, where the schedule does not say so itself
+    (https://arxiv.org/abs/2305.08891).
+    """
+    if flow:
+        if zero_terminal_snr:
+            raise UserError("objective.zero_terminal_snr: a flow ends in pure noise anyway; remove it")
+        return Flow(float(config.get("shift") or 1.0))
+    kind = config.get("prediction_type", "epsilon")
+    if kind not in ("epsilon", "v_prediction", "sample"):
+        raise UserError(f"scheduler_config.json: prediction_type {kind!r} is not known")
+    if zero_terminal_snr and kind == "epsilon":
+        raise UserError(
+            "objective.zero_terminal_snr: this base predicts noise (epsilon), which says nothing of a picture where "
+            "all is noise; it needs a base of v-prediction"
+        )
+    kept = (1 - _betas(config)).cumprod(0)
+    if zero_terminal_snr or config.get("rescale_betas_zero_snr"):
+        kept = _to_zero(kept)
+    return Diffusion(kept, kind)
+
+
+def _betas(config: dict[str, Any]) -> Tensor:
+    """(steps,), float64."""
+    steps, first, last = config.get("num_train_timesteps", 1000), config["beta_start"], config["beta_end"]
+    match config.get("beta_schedule", "linear"):
+        case "linear":
+            return torch.linspace(first, last, steps, dtype=torch.float64)
+        case "scaled_linear":
+            return torch.linspace(first**0.5, last**0.5, steps, dtype=torch.float64) ** 2
+        case "squaredcos_cap_v2":
+            place = torch.arange(steps + 1, dtype=torch.float64) / steps
+            kept = ((place + 0.008) / 1.008 * torch.pi / 2).cos() ** 2
+            return (1 - kept[1:] / kept[:-1]).clamp(max=0.999)
+        case other:
+            raise UserError(f"scheduler_config.json: beta_schedule {other!r} is not known")
+
+
+def _to_zero(kept: Tensor) -> Tensor:
+    """-> moved and stretched so that nothing of the picture is left at the last step."""
+    root = kept.sqrt()
+    root = (root - root[-1]) * root[0] / (root[0] - root[-1])
+    return root**2

@@ -1,0 +1,116 @@
+"""What a model paints when another process reads it: `python -m tunesmith.studio.fresh` and its caller.
+
+The process knows the folder of the base and the artifact. It reads the artifact by our own code, and (`diffusers`)
+as anyone would, with `load_lora_weights` of a pipeline that never heard of us.
+
+Shapes: N pictures, C channels, H and W of a latent.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tunesmith.core.errors import RunFailed, UserError
+from tunesmith.fresh import environment_of_worker
+from tunesmith.models.diffusion.load import load_pipeline
+from tunesmith.models.diffusion.paint import pipeline_of
+from tunesmith.models.load import Place
+from tunesmith.studio.files import attach_saved
+
+LORA = "pytorch_lora_weights.safetensors"
+LIMIT = 3600  # seconds
+STEPS = 3  # of sampling: enough for every part to have had its say
+Reader = Literal["tunesmith", "diffusers"]
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@torch.no_grad()
+def latents_of(pipeline: Any, prompts: Sequence[str], size: int | None = None) -> Tensor:
+    """-> (N, ...), float32: what a few steps of sampling come to, each prompt from its own seed."""
+    found = []
+    for seed, prompt in enumerate(prompts):
+        how: dict[str, Any] = {"generator": torch.Generator().manual_seed(seed), "output_type": "latent"}
+        if size is not None:
+            how |= {"height": size, "width": size}
+        made = pipeline(prompt=prompt, num_inference_steps=STEPS, guidance_scale=3.0, **how)
+        found.append(made.images.float().cpu())
+    return torch.cat(found)
+
+
+def fresh_latents(  # noqa: PLR0913 - a process is told everything
+    base: Path,
+    artifact: Path,
+    prompts: Sequence[str],
+    *,
+    readers: Sequence[Reader],
+    dtype: torch.dtype,
+    device: str,
+    size: int | None,
+) -> dict[str, Tensor]:
+    """-> `latents_of` by reader, in a new process. RunFailed with its last line when it fails."""
+    with tempfile.TemporaryDirectory(prefix="tunesmith-fresh-") as scratch:
+        asked = {
+            "base": str(base.absolute()),
+            "artifact": str(artifact.absolute()),
+            "prompts": list(prompts),
+            "readers": list(readers),
+            "dtype": str(dtype).removeprefix("torch."),
+            "device": device,
+            "size": size,
+            "threads": torch.get_num_threads(),
+            "scratch": scratch,
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "tunesmith.studio.fresh"],
+            input=json.dumps(asked),
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            env=environment_of_worker(),
+            check=False,
+        )
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise RunFailed(f"{artifact}: a fresh process cannot read it: {last[:400]}")
+        return load_file(Path(scratch) / "latents.safetensors")
+
+
+def _main() -> None:
+    asked = json.load(sys.stdin)
+    torch.set_num_threads(asked["threads"])
+    found = {reader: _read(asked, reader).contiguous() for reader in asked["readers"]}
+    save_file(found, Path(asked["scratch"]) / "latents.safetensors")
+
+
+def _read(asked: dict[str, Any], reader: Reader) -> Tensor:
+    base, artifact = Path(asked["base"]), Path(asked["artifact"])
+    whole = (artifact / "model_index.json").is_file()
+    place = artifact if whole else base
+    opened = load_pipeline(Place(place.name, place), dtype=_DTYPES[asked["dtype"]], cache=Path(asked["scratch"]))
+    if not whole and reader == "tunesmith":
+        attach_saved(opened.changeable, artifact, opened.generation)
+    for part in opened.parts.values():
+        if isinstance(part, torch.nn.Module):
+            part.to(asked["device"]).eval()
+    pipeline = pipeline_of(opened.parts, opened.family, opened.noise)
+    if not whole and reader == "diffusers":
+        how = {"weight_name": LORA, "local_files_only": True}
+        pipeline.load_lora_weights(
+            str(artifact), low_cpu_mem_usage=False, **how
+        )  # else PEFT fails at DoRA of convolutions
+    return latents_of(pipeline, asked["prompts"], asked["size"])
+
+
+if __name__ == "__main__":
+    try:
+        _main()
+    except UserError as error:
+        sys.exit(str(error))

@@ -1,0 +1,58 @@
+"""An adapter of pictures written into its base: in float32, compared before it is said to be done."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from tunesmith.catalogue.fetch import default_cache
+from tunesmith.core.errors import RunFailed, UserError
+from tunesmith.export.diffusion_plain import write_pipeline
+from tunesmith.export.folder import refuse_taken
+from tunesmith.models.diffusion.load import load_pipeline
+from tunesmith.models.diffusion.paint import pipeline_of
+from tunesmith.models.load import Place
+from tunesmith.studio.files import attach_saved
+from tunesmith.studio.fresh import latents_of
+
+CLOSE = 1e-3  # of the largest latent: a sum that is rounded once, and not once for each picture
+PROMPTS = ("", "a picture")
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What was made."""
+
+    folder: Path
+    bytes: int
+    apart: float  # the largest difference of what both paint, as a share of the largest latent
+
+
+def merge_pictures(place: Place, adapter: Path, output: Path, dtype: torch.dtype = torch.float32) -> Merged:
+    """Write base and adapter as one plain model to `output`, and read it back.
+
+    Raises UserError for an adapter of another base, and RunFailed when base with adapter and the merged model differ.
+    """
+    refuse_taken(output)
+    base = load_pipeline(place, dtype=torch.float32, cache=default_cache())
+    network = base.changeable
+    methods = attach_saved(network, adapter, base.generation)
+    network.eval()
+    wanted = latents_of(pipeline_of(base.parts, base.family, base.noise), PROMPTS)
+    for name, method in methods.items():
+        part: nn.Module = getattr(network, name)
+        if (reason := method.cannot_merge(part)) is not None:
+            raise UserError(f"merge: {reason}; use the adapter with its base")
+        method.merge(part)
+    changed = {name: getattr(network, name).to(dtype) for name in methods}
+    write_pipeline(output, place.path, changed)
+    again = load_pipeline(Place(str(output), output), dtype=torch.float32, cache=default_cache())
+    found = latents_of(pipeline_of(again.parts, again.family, again.noise), PROMPTS)
+    apart = float((found - wanted).abs().max() / wanted.abs().max())
+    if not apart <= (CLOSE if dtype == torch.float32 else 0.1):
+        raise RunFailed(
+            f"{output}: the merged model paints otherwise than base and adapter ({apart:.1e} of the largest)"
+        )
+    size = sum(path.stat().st_size for path in output.rglob("*.safetensors"))
+    return Merged(output, size, apart)

@@ -1,0 +1,145 @@
+"""What stands before the first step of a run on pictures: the base, the pictures, and what the recipe left open."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tunesmith.bases import resolve
+from tunesmith.catalogue.fetch import default_cache
+from tunesmith.core.errors import UserError
+from tunesmith.core.files import write_json
+from tunesmith.methods.activity import base_only
+from tunesmith.models.diffusion.denoiser import Denoiser, Parts
+from tunesmith.models.diffusion.load import PictureBase, check_pipeline, load_pipeline
+from tunesmith.models.diffusion.noise import Noise, noise_of
+from tunesmith.models.diffusion.prompts import refuse_learning, refuse_long
+from tunesmith.models.load import Place, Say
+from tunesmith.models.precision import Probe, choose
+from tunesmith.objectives.denoise import Denoise
+from tunesmith.objectives.dreambooth import DreamBooth
+from tunesmith.opening import CHOICES, own_rate, the_device
+from tunesmith.pictures.prepare import PreparedPictures, prepare
+from tunesmith.recipe import Recipe
+
+PLACES = 64 * 64 * 4  # of a latent that pass at once, where nothing is said: four pictures of 512 pixels
+FEWEST, EACH, MOST = 400, 100, 2000  # pictures that a run sees: EACH for each one it has, within these bounds
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An image model in memory, the pictures, and the recipe with nothing left open."""
+
+    recipe: Recipe
+    base: PictureBase
+    prepared: PreparedPictures
+    device: torch.device
+    probe: Probe
+    choices: dict[str, dict[str, Any]]
+
+    @property
+    def objective(self) -> Denoise:
+        assert isinstance(self.recipe.objective, Denoise)
+        return self.recipe.objective
+
+    @property
+    def noise(self) -> Noise:
+        return noise_of(self.base.noise, flow=self.base.family.flow, zero_terminal_snr=self.objective.zero_terminal_snr)
+
+    @property
+    def learning(self) -> tuple[str, ...]:
+        """The parts that may learn."""
+        encoders = self.base.family.encoders if self.objective.text_encoder else ()
+        return (self.base.family.denoiser, *encoders)
+
+
+def open_source(recipe: Recipe, say: Say) -> Place:
+    """Find the base; all that can be refused without weights or pictures is refused here."""
+    place = resolve(recipe.base, allow_download=recipe.allow_download or None, say=say)
+    family = check_pipeline(place.path)
+    objective = recipe.objective
+    assert isinstance(objective, Denoise)
+    if objective.text_encoder:
+        refuse_learning(family)
+    for key in ("recompute",):
+        if getattr(recipe.train, key) and family.name not in ("sd", "sdxl", "sd3", "flux"):
+            raise UserError(f"train.{key}: not with {family.name}; remove it")
+    if recipe.base_quantize is not None:
+        raise UserError("base_quantize: the linear layers of language models are packed; remove it for pictures")
+    if recipe.train.learning_rate == "auto":
+        raise UserError("train.learning_rate: auto is for language models; give a number or nothing")
+    return place
+
+
+def open_base(recipe: Recipe, place: Place, folder: Path, say: Say) -> Opened:
+    """Load the base in the precision of this machine, read the pictures, and fill what the recipe left open."""
+    if recipe.train.threads is not None:
+        torch.set_num_threads(recipe.train.threads)
+    device, kept = the_device(), _kept(folder)
+    probe = choose(recipe.train.precision, device)
+    if kept is not None:
+        probe = Probe(kept["train.precision"]["value"], kept["train.precision"]["reason"])
+    base = load_pipeline(place, dtype=probe.dtype, cache=default_cache())
+    objective = recipe.objective
+    prompt = objective.prompt if isinstance(objective, DreamBooth) else None
+    pictures = recipe.pictures
+    prepared = prepare(pictures, size=pictures.size or base.size, multiple=base.multiple, prompt=prompt)
+    if not prepared.train:
+        raise UserError("data.train: no picture is left to train on")
+    for sentence in refuse_long(base.parts, base.family, sorted({p.caption for p in prepared.train})):
+        prepared.said.append(sentence)
+    choices = kept or _choices(recipe, probe, len(prepared.train))
+    if kept is None:
+        write_json(folder / CHOICES, choices)
+    train = recipe.train.model_dump()
+    train |= {key.removeprefix("train."): choice["value"] for key, choice in choices.items()}
+    full = recipe.model_copy(update={"train": type(recipe.train).model_validate(train)})
+    for part in (base.family.denoiser, "vae", *base.family.encoders):
+        base.parts[part].to(device)
+    return Opened(full, base, prepared, device, probe, choices)
+
+
+def _kept(folder: Path) -> dict[str, dict[str, Any]] | None:
+    if not (folder / CHOICES).is_file():
+        return None
+    kept: dict[str, dict[str, Any]] = json.loads((folder / CHOICES).read_text(encoding="utf-8"))
+    return kept
+
+
+def _choices(recipe: Recipe, probe: Probe, count: int) -> dict[str, dict[str, Any]]:
+    train = recipe.train
+    choices: dict[str, dict[str, Any]] = {"train.precision": {"value": probe.precision, "reason": probe.reason}}
+    if train.learning_rate is None:
+        choices["train.learning_rate"] = own_rate(recipe)
+    if train.tokens_per_pass is None:
+        choices["train.tokens_per_pass"] = {"value": PLACES, "reason": "places of latents, four pictures of 512 pixels"}
+    if train.epochs is None and train.max_steps is None:
+        seen = min(MOST, max(FEWEST, EACH * count))
+        reason = f"{seen} pictures seen: {EACH} for each of {count}, within {FEWEST} and {MOST}"
+        choices["train.max_steps"] = {"value": ceil(seen / min(train.batch_size, count)), "reason": reason}
+    return choices
+
+
+def model_of(opened: Opened) -> Denoiser:
+    """-> the denoiser, and the encoders beside it where they learn."""
+    parts = Parts({name: opened.base.parts[name] for name in opened.learning})
+    return Denoiser(parts, opened.base.family, recompute=opened.recipe.train.recompute)
+
+
+@contextmanager
+def base_of(opened: Opened, model: Denoiser) -> Iterator[Denoiser]:
+    """The base alone: the method switched off, or after full fine-tuning a second one beside the first."""
+    if opened.recipe.method.kind == "full":
+        again = load_pipeline(
+            Place(opened.base.name, opened.base.folder), dtype=opened.probe.dtype, cache=default_cache()
+        )
+        parts = Parts({name: again.parts[name].to(opened.device) for name in opened.learning})
+        yield Denoiser(parts, opened.base.family).eval()
+    else:
+        with base_only(model.network):
+            yield model

@@ -1,0 +1,212 @@
+"""A run on pictures from a recipe to a proven artifact: a table of contents."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import torch
+
+from tunesmith.catalogue.fetch import default_cache
+from tunesmith.core.errors import Interrupted, UserError
+from tunesmith.core.files import sha256, write_json
+from tunesmith.core.order import steps_per_epoch
+from tunesmith.environment import environment
+from tunesmith.evaluate.before_after import Evaluation
+from tunesmith.export.diffusion_adapter import OWN, PLAIN
+from tunesmith.methods.inject import parameter_counts
+from tunesmith.models.diffusion.denoiser import Denoiser
+from tunesmith.models.diffusion.prompts import unread
+from tunesmith.objectives.dreambooth import DreamBooth
+from tunesmith.opening import FACTS
+from tunesmith.pictures.prepare import Picture
+from tunesmith.proof import Check
+from tunesmith.recipe import Recipe
+from tunesmith.report.document import Artifact, Chosen, Evaluated, Parameters, RunResult, Training
+from tunesmith.show import Show
+from tunesmith.streams.stream import steps
+from tunesmith.studio import samples
+from tunesmith.studio.classes import class_pictures
+from tunesmith.studio.feed import PictureFeed
+from tunesmith.studio.files import save
+from tunesmith.studio.judge import Judge
+from tunesmith.studio.measure import measured
+from tunesmith.studio.opening import Opened, base_of, model_of, open_base, open_source
+from tunesmith.studio.proof import PictureProof
+from tunesmith.studio.store import Store
+from tunesmith.studio.told import Teller
+from tunesmith.train.loop import fit
+from tunesmith.train.metrics import peak_memory
+from tunesmith.train.progress import Event, Fitted
+from tunesmith.train.world import World
+
+
+def paint_run(recipe: Recipe, folder: Path, show: Show) -> tuple[RunResult, dict[str, Check]]:
+    """-> the result and the checks of its proof. The caller holds the folder, and writes both down."""
+    place = open_source(recipe, show.say)
+    opened = open_base(recipe, place, folder, show.say)
+    show.all(opened.prepared.said)
+    write_json(folder / FACTS, opened.prepared.facts)
+    show.base(opened.base)
+    show.choices(opened.choices)
+    model = _attached(opened)
+    counts = parameter_counts(model.network)
+    show.parameters(*counts)
+    feed = _feed(opened, model, show)
+    proof = PictureProof.begin(opened, model.network, samples.prompts_of(opened)[:2])
+    _sample(opened, model, folder, "base", show)
+    judge = Judge(feed, opened.prepared.validation)
+    fitted = _train(opened, model, feed, judge, folder, show)
+    model.eval()
+    artifact = save(folder, opened, model.network)
+    checks = proof.end(model.network, artifact, steps=fitted.steps)
+    show.proof(checks)
+    _sample(opened, model, folder, "tuned", show)
+    found = measured(opened, model, judge, folder, show)
+    return _document(opened, counts, fitted, _described(artifact, folder, opened), found, checks, show), checks
+
+
+def _attached(opened: Opened) -> Denoiser:
+    """-> the denoiser with the method in it."""
+    model, method = model_of(opened), opened.recipe.method
+    torch.manual_seed(opened.recipe.train.seed)
+    if method.needs_data:
+        raise UserError(f"method: {method.kind} begins with what rows of text give it; choose another start")
+    method.attach(model.network)
+    for name, parameter in model.network.named_parameters():
+        if name.startswith(unread(opened.base.family, opened.base.parts)):
+            parameter.requires_grad_(False)  # no gradient comes there
+    model.eval()
+    return model
+
+
+def _feed(opened: Opened, model: Denoiser, show: Show) -> PictureFeed:
+    """-> the feed, with every latent made."""
+    config, prepared = opened.recipe.pictures, opened.prepared
+    store = Store(opened.base.vae, opened.base.fingerprint, config, opened.recipe.train.seed, default_cache())
+    variants = config.kept
+    objective = opened.objective
+    others: tuple[Picture, ...] = ()
+    if isinstance(objective, DreamBooth) and objective.prior == "images":
+        others = tuple(class_pictures(opened, objective, show))
+    unique = list({picture.row: picture for picture in prepared.train}.values())
+    total = len(unique) * variants + len(prepared.validation) + len(others)
+    with show.watch("reading pictures", total, "pictures") as seen:
+        store.prepare(unique, variants, seen.read)
+        store.prepare([*prepared.validation, *others], 1, seen.read)
+    return PictureFeed(opened, store, Teller(opened), variants, _base(opened, model), others)
+
+
+def _base(opened: Opened, model: Denoiser) -> Callable[[], AbstractContextManager[Denoiser]]:
+    """-> opens the base; after full tuning one second model is kept for the whole run."""
+    held: list[Denoiser] = []
+
+    @contextmanager
+    def opening() -> Iterator[Denoiser]:
+        if opened.recipe.method.kind != "full":
+            with base_of(opened, model) as base:
+                yield base
+            return
+        if not held:
+            with base_of(opened, model) as base:
+                held.append(base)
+        yield held[0]
+
+    return opening
+
+
+def _train(opened: Opened, model: Denoiser, feed: PictureFeed, judge: Judge, folder: Path, show: Show) -> Fitted:
+    """Train until the end. Raises Interrupted when a signal came first."""
+    config, prepared = opened.recipe.train, opened.prepared
+    per_epoch = steps_per_epoch(len(prepared.train), config.batch_size)
+    count = config.steps(per_epoch)
+
+    def judged() -> Mapping[str, float]:
+        return judge(model)
+
+    with show.training(count) as shown:
+
+        def hear(event: Event) -> None:
+            shown(event)
+            every = opened.recipe.evaluate.pictures_every
+            if event.kind == "step" and every and event.step % every == 0 and event.step < count:
+                model.eval()
+                samples.keep(opened, model, folder, f"step-{event.step:06d}")
+
+        fitted = fit(
+            model,
+            opened.objective,
+            steps(feed, prepared.train, seed=config.seed, batch_size=config.batch_size),  # type: ignore[arg-type]
+            config=config,
+            steps=count,
+            folder=folder,
+            fingerprints={
+                "recipe": opened.recipe.fingerprint,
+                "base": opened.base.fingerprint,
+                "data": prepared.facts["sha256"],
+            },
+            world=World(opened.device),
+            evaluate=judged if prepared.validation else None,
+            on_event=hear,
+            epoch_steps=per_epoch,
+            rates={f"network.{name}": times for name, times in opened.recipe.method.rates(model.network).items()},
+        )
+    if fitted.interrupted:
+        raise Interrupted(f"stopped after step {fitted.steps} of {count}; give the same command again to go on")
+    return fitted
+
+
+def _sample(opened: Opened, model: Denoiser, folder: Path, name: str, show: Show) -> None:
+    config = opened.recipe.evaluate
+    if not config.enabled or not config.pictures:
+        return
+    with show.watch(f"painting, {name}", 1, "grids") as seen:
+        path = samples.keep(opened, model, folder, name)
+        seen.read(1)
+    show.say(f"pictures: {path}")
+
+
+def _described(artifact: Path, folder: Path, opened: Opened) -> Artifact:
+    files = sorted(artifact.rglob("*.safetensors"))
+    main = next((path for path in files if path.name in (PLAIN, OWN)), files[0])
+    base = opened.base.folder
+    return Artifact(
+        path=str(main.relative_to(folder)),
+        bytes=main.stat().st_size if artifact.name == "adapter" else sum(path.stat().st_size for path in files),
+        sha256=sha256(main),
+        base_bytes=sum(path.stat().st_size for path in base.rglob("*.safetensors")),
+        mergeable=opened.recipe.method.kind != "full",
+    )
+
+
+def _document(  # noqa: PLR0913 - all that a run has to tell
+    opened: Opened,
+    counts: tuple[int, int],
+    fitted: Fitted,
+    artifact: Artifact,
+    evaluation: Evaluation | None,
+    checks: dict[str, Check],
+    show: Show,
+) -> RunResult:
+    found = evaluation.document() if evaluation else None
+    return RunResult(
+        status="ok",
+        base=opened.base.name,
+        method=opened.recipe.method.kind,
+        objective=opened.recipe.objective.kind,
+        parameters=Parameters(trainable=counts[0], total=counts[1]),
+        train=Training(
+            steps=fitted.steps,
+            examples=fitted.examples,
+            tokens=fitted.tokens,
+            trained_tokens=fitted.trained_tokens,
+            seconds=fitted.seconds,
+            tokens_per_second=fitted.tokens / fitted.seconds if fitted.seconds else 0.0,
+            peak_memory_bytes=peak_memory(opened.device),
+        ),
+        evaluation=Evaluated.model_validate({k: found[k] for k in Evaluated.model_fields}) if found else None,
+        artifact=artifact,
+        proof={name: check.passed for name, check in checks.items()},
+        chosen={key: Chosen(**choice) for key, choice in opened.choices.items()},
+        environment=environment(opened.device, opened.probe.precision),
+        notes=show.notes,
+    )
