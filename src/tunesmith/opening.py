@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,14 +109,13 @@ def read_run_recipe(folder: Path) -> Recipe:
     return read_recipe(path)
 
 
-def open_source(recipe: Recipe, say: Say) -> Source:
-    """Find the base and read the rows. All that can be refused without weights is refused here."""
+def open_source(recipe: Recipe, say: Say, without: Collection[str] = ()) -> Source:
+    """Find the base and read the rows. All that can be refused without weights is refused here.
+
+    `without`: digests of rows to look past, for who only looks.
+    """
     refuse_optimizer(recipe.train.optimizer, the_device())
-    named = with_paths(recipe, say)
-    for key in ("train", "validation", "test"):
-        value = getattr(named.texts, key)
-        for path in (value,) if isinstance(value, str) else value or ():
-            _refuse_missing(path, f"data.{key}", recipe.allow_download)
+    named = found_rows(recipe, say)
     place = resolve(recipe.base, allow_download=recipe.allow_download, say=say)
     folder = plain_folder(place.path, default_cache(), say) if place.path.is_file() else place.path
     ending = recipe.objective.ending
@@ -124,7 +123,9 @@ def open_source(recipe: Recipe, say: Say) -> Source:
     tokenizer = load_tokenizer(folder, config)
     context = getattr(config.get_text_config(), "max_position_embeddings", None)
     eats, allowed = recipe.objective.eats, recipe.allow_download
-    prepared = prepare(named.texts, tokenizer, context=context, eats=eats, ending=ending, allow_download=allowed)
+    prepared = prepare(
+        named.texts, tokenizer, context=context, eats=eats, ending=ending, allow_download=allowed, without=without
+    )
     if not prepared.train:
         raise UserError("data.train: no row is left to train on")
     if recipe.train.learning_rate == "auto" and prepared.eats == "prompts":
@@ -137,6 +138,16 @@ def open_source(recipe: Recipe, say: Say) -> Source:
     if prepared.eats == "prompts":
         prepared.facts["reward"] = refuse_rows(recipe.objective, prepared, context)
     return Source(named, place, prepared, tokenizer)
+
+
+def found_rows(recipe: Recipe, say: Say) -> Recipe:
+    """The recipe with the files of its rows, each of which is there."""
+    named = with_paths(recipe, say)
+    for key in ("train", "validation", "test"):
+        value = getattr(named.texts, key)
+        for path in (value,) if isinstance(value, str) else value or ():
+            _refuse_missing(path, f"data.{key}", recipe.allow_download)
+    return named
 
 
 def with_paths(recipe: Recipe, say: Say) -> Recipe:

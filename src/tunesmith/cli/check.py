@@ -1,7 +1,7 @@
-"""`tunesmith check`: what a run would make of the data, before anything is loaded but the tokenizer."""
+"""`tunesmith check`: what is in the data, what is doubtful about it, and what a run would make of it."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,12 +9,18 @@ import typer
 from tunesmith.cli.train import Base, Objective
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
-    from tunesmith.core.answers import Answers
-    from tunesmith.core.batch import Example
+    from tunesmith.doctor.case import Case
+    from tunesmith.doctor.finding import Finding
+    from tunesmith.doctor.mend import Wish
     from tunesmith.opening import Source
     from tunesmith.recipe import Recipe
+
+_MANY = 20_000  # rows that are read as tokens only for a base that was named
+
+Kinds = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KIND", help="With --fix: drop rows of this kind of finding too. Repeatable."),
+]
 
 
 def check(
@@ -25,10 +31,34 @@ def check(
     base: Base = None,
     objective: Objective = None,
     rows: Annotated[int, typer.Option(min=0, help="How many training rows are shown token by token.")] = 3,
+    fix: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT", help="Write the rows again: no doubles, nothing empty, pseudonyms for people; and a log."
+        ),
+    ] = None,
+    balance: Annotated[
+        bool, typer.Option("--balance", help="With --fix: as many rows of each label as of the rarest.")
+    ] = False,
+    drop: Kinds = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND", help="With --fix: leave rows of this kind as they are. Repeatable."),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="An evaluation set that training must not hold. Repeatable."),
+    ] = None,
+    curve: Annotated[bool, typer.Option("--curve", help="How much data labels are likely to need.")] = False,
+    report: Annotated[Path | None, typer.Option(metavar="PAGE", help="Write a page (.html) to look at.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Of pictures: a PNG to write, what is kept of each one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help='Print {"rows", "findings", "facts"}.')] = False,
 ) -> None:
-    """Read the data as a run would: what it holds, what is doubtful, and which tokens are trained."""
+    """Examine the data: what it holds, what is doubtful and which rows, and which tokens would be trained.
+
+    Lengths in tokens are those of --base; without it those of the default base when that is on this machine and the
+    rows are no more than 20,000. The file that is checked is never changed.
+    """
     from tunesmith.cli.check_pictures import check_pictures, holds_pictures
     from tunesmith.cli.ending import to_stderr
     from tunesmith.core.errors import UserError
@@ -39,25 +69,39 @@ def check(
         return
     if sheet is not None:
         raise UserError("--sheet: only for a folder of pictures")
-    recipe = _recipe(words, base, objective)
+    recipe, named = _recipe(words, base, objective)
+    wish = _wish(fix, balance, drop or (), keep or ())
 
-    from tunesmith.cli.findings import findings, sentence
-    from tunesmith.core.files import dump
-    from tunesmith.opening import open_source
+    from tunesmith.cli.checked import Checked
+    from tunesmith.cli.findings import of_tokens
+    from tunesmith.doctor.table import examined, in_order
+    from tunesmith.opening import found_rows
 
+    if fix is not None:
+        _refuse_fix(fix, recipe)
     said: list[str] = []
-    source = open_source(recipe, to_stderr if as_json else said.append)
-    prepared = source.prepared
-    found = findings(source.recipe.texts, prepared)
+    say = to_stderr if as_json else said.append
+    case = _case(found_rows(recipe, lambda _: None), against or ())
+    found = examined(case, to_stderr if len(case.entries) > _MANY else lambda _: None)
+    source = _source(recipe, case, say) if _wants_tokens(recipe, named, len(case.entries)) else None
+    if source is not None:
+        found = in_order([*found, *of_tokens(source.recipe.texts, source.prepared)])
+    checked = Checked(case, found, source, said)
+    document = checked.document(curve)
+    if fix is not None:
+        document["fixed"] = _fixed(fix, case, found, wish)
+    if report is not None:
+        from tunesmith.report.checkup import write_checkup
+
+        write_checkup(report, checked.titled(document))
     if as_json:
-        facts = prepared.facts | {"said": prepared.said, "lengths": _lengths(prepared.train)}
-        print(dump({"rows": prepared.facts["rows_read"], "findings": found, "facts": facts}), end="")
-        return
-    print("\n".join([*said, *prepared.said]))
-    _print_parts(source)
-    print("\n".join(map(sentence, found)) or "nothing doubtful was found")
-    if rows:
-        _print_rows(source, rows)
+        from tunesmith.core.files import dump
+
+        print(dump(document), end="")
+    else:
+        checked.printed(document, rows)
+        _print_written(document, report)
+    _refuse_too_long(recipe, source)
 
 
 def _values(words: list[str], base: str | None, objective: str | None) -> dict[str, Any]:
@@ -71,78 +115,93 @@ def _values(words: list[str], base: str | None, objective: str | None) -> dict[s
     return read_values(path, overrides, base=base, objective=objective, data=others[0] if others else None)
 
 
-def _recipe(words: list[str], base: str | None, objective: str | None) -> "Recipe":
+def _recipe(words: list[str], base: str | None, objective: str | None) -> "tuple[Recipe, bool]":
+    """-> the recipe, and whether a base was named."""
     from tunesmith.cli.given import made, told_apart
+    from tunesmith.core.errors import UserError
 
     path, overrides, others = told_apart(words)
-    return made(path, overrides, base=base, objective=objective, data=others[0] if others else None)
+    if len(others) > 1 or (path is not None and others):
+        raise UserError(f"check: one file of examples or one recipe, not {path or others[0]} and {others[-1]} too")
+    recipe = made(path, overrides, base=base, objective=objective, data=others[0] if others else None)
+    return recipe, bool(base or path or any(word.startswith("base=") for word in overrides))
 
 
-def _lengths(examples: list["Example"]) -> dict[str, Any]:
-    lengths = sorted(map(len, examples))
-    ninety = lengths[min(len(lengths) - 1, int(0.9 * len(lengths)))]
-    return {"shortest": lengths[0], "median": median(lengths), "p90": ninety, "longest": lengths[-1]}
+def _wish(fix: Path | None, balance: bool, drop: Sequence[str], keep: Sequence[str]) -> "Wish":
+    from tunesmith.core.errors import UserError
+    from tunesmith.doctor.mend import Wish
+
+    for option, given in (("--balance", balance), ("--drop", drop), ("--keep", keep)):
+        if given and fix is None:
+            raise UserError(f"{option}: says what --fix should do; name a new file with --fix OUT.jsonl")
+    return Wish(drop, keep, balance).checked()
 
 
-def _print_parts(source: "Source") -> None:
-    from tunesmith.report.numbers import count
+def _refuse_fix(fix: Path, recipe: "Recipe") -> None:
+    from tunesmith.doctor.mend import refuse_place
 
-    facts, lengths = source.prepared.facts, _lengths(source.prepared.train)
-    head = ("part", "rows", "examples", "tokens", "trained", *facts["labels"])
-    lines = [head]
-    for part, sizes in facts["parts"].items():
-        numbers = [sizes[key] for key in ("rows", "examples", "tokens", "trained_tokens")]
-        numbers += [sizes["labels"].get(label, 0) for label in facts["labels"]]
-        lines.append((part, *map(count, numbers)))
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    print()
-    for name, *cells in lines:
-        print("  ".join([name.ljust(widths[0]), *(c.rjust(w) for c, w in zip(cells, widths[1:], strict=True))]))
-    print("\ntokens in a training example: " + ", ".join(f"{key} {value:g}" for key, value in lengths.items()))
+    files = (*recipe.texts.sources, *(own for own in (recipe.texts.validation, recipe.texts.test) if own))
+    refuse_place(fix, files)
 
 
-def _print_rows(source: "Source", rows: int) -> None:
-    from rich.console import Console
+def _case(recipe: "Recipe", against: Sequence[str]) -> "Case":
+    from tunesmith.doctor.reading import read_case, read_texts
 
-    console = Console(highlight=False, markup=False)
-    drawn = console.is_terminal and not console.no_color
-    console.print()
-    console.print(_shown("trained", True, drawn), "is learned,", _shown("context", False, drawn), "is only read")
-    for example in source.prepared.train[:rows]:
-        for name, part in _parts(example):
-            console.print(f"\nrow {example.row}{name}: {len(part)} tokens, {part.trained_tokens} of them trained")
-            console.print(_coloured(part, source, drawn), soft_wrap=True)
-
-
-def _parts(example: "Example") -> list[tuple[str, "Example"]]:
-    """-> the answers of a row that has several, each with its name, or the row itself."""
-    from tunesmith.core.answers import Answers
-
-    if not isinstance(example, Answers):
-        return [("", example)]
-    names = [f", answer {place}{_worth(example, place - 1)}" for place in range(1, example.count + 1)]
-    return list(zip(names, example.paths, strict=True))
+    general = Path(__file__).parents[1] / "catalogue" / "general.jsonl"
+    yardsticks = {"the speeches by which forgetting is measured": read_texts(general)}
+    yardsticks |= {name: read_texts(Path(name)) for name in against}
+    objective = recipe.objective
+    return read_case(
+        recipe.texts, objective.eats, objective.ending, allow_download=recipe.allow_download, yardsticks=yardsticks
+    )
 
 
-def _worth(tree: "Answers", place: int) -> str:
-    if tree.wanted:
-        return " (wanted)" if tree.wanted[place] else " (unwanted)"
-    wins, losses = (sum(pair[side] == place for pair in tree.better) for side in (0, 1))
-    return " (the better one)" if not losses else " (the worse one)" if not wins else ""
+def _wants_tokens(recipe: "Recipe", named: bool, count: int) -> bool:
+    from tunesmith.catalogue.entries import CATALOGUE
+    from tunesmith.catalogue.fetch import is_here
+
+    return named or (count <= _MANY and recipe.base in CATALOGUE and is_here(recipe.base))
 
 
-def _coloured(example: "Example", source: "Source", drawn: bool) -> "Text":
-    from rich.text import Text
+def _source(recipe: "Recipe", case: "Case", say: Callable[[str], None]) -> "Source":
+    """The rows as tokens, those left out in which something is missing, and too long ones not yet refused."""
+    from tunesmith.opening import open_source
 
-    from tunesmith.data.show import spans
+    entries = [*case.entries, *(entry for some in case.own.values() for entry in some)]
+    blank = frozenset(entry.row.digest for entry in entries if entry.blank is not None)
+    if recipe.texts.too_long == "refuse":
+        data = recipe.texts.model_copy(update={"too_long": "drop"})
+        recipe = recipe.model_copy(update={"data": data})
+    return open_source(recipe, say, without=blank)
 
-    return Text().join(_shown(text, trained, drawn) for text, trained in spans(example, source.tokenizer))
+
+def _refuse_too_long(recipe: "Recipe", source: "Source | None") -> None:
+    """A run as it was asked for would stop here."""
+    from tunesmith.core.errors import UserError
+
+    rows = source.prepared.cut.get("too long", []) if source is not None else []
+    if rows and recipe.texts.too_long == "refuse":
+        most = source.prepared.facts["max_length"] if source is not None else None
+        raise UserError(
+            f"{rows[0].place}: is longer than {most} tokens, and a run would refuse it; "
+            "raise data.max_length, or choose data.too_long=drop or truncate"
+        )
 
 
-def _shown(text: str, trained: bool, drawn: bool) -> "Text":
-    """Green or dim on a terminal; in brackets or not elsewhere."""
-    from rich.text import Text
+def _fixed(fix: Path, case: "Case", found: "list[Finding]", wish: "Wish") -> dict[str, Any]:
+    from tunesmith.doctor.mend import mended, write_mended
 
-    if not drawn:
-        return Text(f"⟦{text}⟧" if trained else text)
-    return Text(text, style="bold green" if trained else "dim")
+    done = mended(case, found, wish)
+    log = write_mended(fix, done)
+    return {"file": str(fix), "log": str(log), "rows": len(done.rows), "why": done.counts}
+
+
+def _print_written(document: dict[str, Any], report: Path | None) -> None:
+    if fixed := document.get("fixed"):
+        why = (
+            ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in fixed["why"].items())
+            or "nothing to change"
+        )
+        print(f"\nwritten: {fixed['file']}, {fixed['rows']} rows ({why}); each change is a line of {fixed['log']}")
+    if report is not None:
+        print(f"\nreport: {report}")

@@ -30,7 +30,7 @@ def recognised(config: Data, rows: Sequence[Row], eats: Eats = "tokens") -> str:
     if found not in FORMATS[eats]:
         raise UserError(f"data.format: {found} cannot feed {FEEDS[eats]}; that takes {_or(FORMATS[eats])}")
     for row in rows:
-        values = _mapped(config, row)
+        values = mapped(config, row)
         missing = [name for name in FIELDS[found] if name not in values]
         if not missing:
             continue
@@ -54,10 +54,10 @@ def forms(config: Data, kind: str, rows: Sequence[Row], labels: tuple[str, ...],
     if kind == "labelled":
         return [_labelled(config, row, labels) for row in rows]
     if eats == "prompts":
-        return [preferences.asked(row, _mapped(config, row)) for row in rows]
+        return [preferences.asked(row, mapped(config, row)) for row in rows]
     if kind not in preferences.READERS:
-        return [_READERS[kind](row, _mapped(config, row)) for row in rows]
-    judged = [preferences.READERS[kind](row, _mapped(config, row)) for row in rows]
+        return [_READERS[kind](row, mapped(config, row)) for row in rows]
+    judged = [preferences.READERS[kind](row, mapped(config, row)) for row in rows]
     if eats == "tokens":
         return [one.best for one in judged]
     return [preferences.single(one) for one in judged] if eats == "rated" else [*judged]
@@ -67,7 +67,7 @@ def label_names(config: Data, rows: Sequence[Row]) -> tuple[str, ...]:
     """-> the labels in order: the recipe's, or those of the rows, sorted."""
     if config.labels is not None:
         return config.labels
-    values = [_label(row, _mapped(config, row)) for row in rows]
+    values = [_label(row, mapped(config, row)) for row in rows]
     names = set(map(str, values))
     if len(names) < 2:
         raise UserError(f"{rows[0].file}: every row has the label `{names.pop()}`; there is nothing to learn")
@@ -80,7 +80,8 @@ def label_names(config: Data, rows: Sequence[Row]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _mapped(config: Data, row: Row) -> dict[str, Any]:
+def mapped(config: Data, row: Row) -> dict[str, Any]:
+    """-> the values of a row under our names for them."""
     if not config.columns:
         return row.values
     for ours, theirs in config.columns.items():
@@ -99,7 +100,7 @@ def _fits(values: dict[str, Any], known: Sequence[str]) -> list[str]:
 
 
 def _fitting(config: Data, row: Row, eats: Eats) -> str:
-    values = _mapped(config, row)
+    values = mapped(config, row)
     fitting = _fits(values, FORMATS[eats])
     if len(fitting) > 1:
         raise UserError(f"{row.place}: two formats fit, {' and '.join(fitting)}; name one as data.format")
@@ -142,7 +143,7 @@ def _plain(row: Row, values: dict[str, Any]) -> Text:
 
 
 def _labelled(config: Data, row: Row, labels: tuple[str, ...]) -> Labelled:
-    values = _mapped(config, row)
+    values = mapped(config, row)
     label = _label(row, values)
     numbered = (
         type(label) is int and str(label) not in labels and config.labels is not None and 0 <= label < len(labels)
@@ -158,7 +159,7 @@ def _told(config: Data, row: Row, labels: tuple[str, ...]) -> Told:
     if labels:
         named = _labelled(config, row, labels)
         return Told(row, replace(named, template=template).asked(), labels.index(named.label), named.label)
-    values = _mapped(config, row)
+    values = mapped(config, row)
     valued = Labelled(row, _text(row, values, "text"), "", labels, template)
     return Told(row, valued.asked(), preferences.number(row, values["label"], "label", " for objective=regress"), None)
 

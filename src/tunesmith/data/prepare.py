@@ -3,7 +3,7 @@
 import hashlib
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from tunesmith.data.formats import forms, label_names, recognised
 from tunesmith.data.forms import Form, Labelled, Told
 from tunesmith.data.hub import looks_like_hub, read_hub
 from tunesmith.data.rows import Row, fingerprint, read_rows
-from tunesmith.data.split import Parts, limited, parted, refuse_equal, refuse_identical, shared
+from tunesmith.data.split import Parts, fractions, limited, parted, refuse_equal, refuse_identical, shared
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -88,7 +88,7 @@ class _Found:
         return {part: [row.digest for row in rows] for part, rows in self.rows.items()}
 
 
-def prepare(
+def prepare(  # noqa: PLR0913 - who only looks needs one more than a run
     config: Data,
     tokenizer: "PreTrainedTokenizerBase",
     *,
@@ -96,12 +96,13 @@ def prepare(
     eats: Eats = "tokens",
     ending: Ending = "words",
     allow_download: bool = False,
+    without: Collection[str] = (),
 ) -> Prepared:
     """-> the examples of each part, of the kind that the objective eats. `ending`: of the network that reads them.
 
-    `context`: the most tokens that the model reads. UserError names file and row.
+    `context`: the most tokens that the model reads. `without`: digests of rows to look past. UserError names its place.
     """
-    found = gather(config, allow_download, eats, ending)
+    found = gather(config, allow_download, eats, ending, without)
     kind, labels = found.kind, found.labels
     found.said.append(f"{', '.join(config.sources)}: {found.count} rows of {SPOKEN[kind]}")
     encoder = Encoder(config, tokenizer, context)
@@ -134,12 +135,14 @@ def prepare(
     )
 
 
-def gather(config: Data, allow_download: bool, eats: Eats = "tokens", ending: Ending = "words") -> _Found:
+def gather(
+    config: Data, allow_download: bool, eats: Eats = "tokens", ending: Ending = "words", without: Collection[str] = ()
+) -> _Found:
     """-> the rows of each part, without a tokenizer. UserError for files that cannot be used together."""
-    read = [row for source in config.sources for row in _read(source, "train", allow_download)]
-    own = {
-        name: _read(path, name, allow_download) for name in ("validation", "test") if (path := getattr(config, name))
-    }
+    read, own = read_parts(config, allow_download)
+    if without:
+        read = [row for row in read if row.digest not in without]
+        own = {name: [row for row in rows if row.digest not in without] for name, rows in own.items()}
     rows = limited(read, config.limit)
     refuse_identical(rows)
     # A row that cannot be is named before anything is said about the rows as a whole.
@@ -151,7 +154,7 @@ def gather(config: Data, allow_download: bool, eats: Eats = "tokens", ending: En
         _refuse_words(config, ending)
     labels = label_names(config, rows) if kind == "labelled" and ending != "value" else ()
     typed = {id(row): form for row, form in zip(every, forms(config, kind, every, labels, eats), strict=True)}
-    parts = parted(rows, _fractions(config, own), config.near_duplicates)
+    parts = parted(rows, fractions(config), config.near_duplicates)
     train = limited(parts.train, max(1, round(config.share * len(parts.train))))
     by_part = {"train": train, "validation": parts.validation, "test": parts.test} | own
     kept = {name: [row for row in some if row.digest not in config.exclude] for name, some in by_part.items()}
@@ -177,6 +180,15 @@ def gather(config: Data, allow_download: bool, eats: Eats = "tokens", ending: En
     return found
 
 
+def read_parts(config: Data, allow_download: bool) -> tuple[list[Row], dict[str, list[Row]]]:
+    """-> the rows of data.train, and those of validation and test where they have files of their own."""
+    read = [row for source in config.sources for row in _read(source, "train", allow_download)]
+    own = {
+        name: _read(path, name, allow_download) for name in ("validation", "test") if (path := getattr(config, name))
+    }
+    return read, own
+
+
 def _plant(count: int, found: _Found, eats: Eats) -> None:
     """Put secrets among the training rows."""
     if eats != "tokens":
@@ -200,13 +212,6 @@ def _read(source: str, part: str, allow_download: bool) -> list[Row]:
     if not Path(source).exists() and looks_like_hub(source):
         return read_hub(source, part, allow_download=allow_download)
     return read_rows(source)
-
-
-def _fractions(config: Data, own: dict[str, list[Row]]) -> tuple[float, float, float]:
-    train, validation, test = config.split
-    validation, test = 0 if "validation" in own else validation, 0 if "test" in own else test
-    whole = train + validation + test
-    return train / whole, validation / whole, test / whole
 
 
 def _overlap(config: Data, found: _Found, name: str) -> dict[str, int]:

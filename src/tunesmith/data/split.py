@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tunesmith.core.errors import UserError
+from tunesmith.data.config import Data
 from tunesmith.data.duplicates import groups, repeats
 from tunesmith.data.rows import Row
 
@@ -37,6 +38,14 @@ def parted(rows: Sequence[Row], fractions: tuple[float, float, float], overlap: 
     for row, number in zip(rows, group, strict=True):
         part[place[least[number]]].append(row)
     return Parts(part[0], part[1], part[2], exact, repeats(group) - exact)
+
+
+def fractions(config: Data) -> tuple[float, float, float]:
+    """-> the shares of data.train; a part that has its own file is not split off."""
+    train, validation, test = config.split
+    validation, test = 0 if config.validation else validation, 0 if config.test else test
+    whole = train + validation + test
+    return train / whole, validation / whole, test / whole
 
 
 def _places(digests: list[str], fractions: tuple[float, float, float], file: str) -> dict[str, int]:
