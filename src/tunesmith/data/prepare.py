@@ -160,9 +160,7 @@ def gather(
     kept = {name: [row for row in some if row.digest not in config.exclude] for name, some in by_part.items()}
     found = _Found(kept, rows, kind, labels, typed)
     if config.exclude:
-        left = sum(map(len, by_part.values())) - found.count
-        found.facts["excluded"] = left
-        found.said.append(f"data.exclude: {left} rows are left out; all others are in the part that they were in")
+        _say_excluded(found, sum(map(len, by_part.values())) - found.count)
     if eats == "tokens" and kind in COMPARED:
         found.said.append("note: of compared answers the best one is learned; objective=dpo learns from both")
     files = (*config.sources, *(path for path in (config.validation, config.test) if path))
@@ -171,13 +169,21 @@ def gather(
     found.facts["duplicates"] = {"exact": parts.exact, "near": parts.near}
     found.facts["overlap"] = {name: _overlap(config, found, name) for name in own}
     _say_duplicates(found, parts)
-    if len(rows) < len(read):
-        found.said.append(f"data.limit: {len(rows)} of {len(read)} rows are used")
-    if len(train) < len(parts.train):
-        found.said.append(f"data.share: {len(train)} of {len(parts.train)} training rows are used")
+    _say_fewer(found, "data.limit", "rows", len(rows), len(read))
+    _say_fewer(found, "data.share", "training rows", len(train), len(parts.train))
     if config.canaries:
         _plant(config.canaries, found, eats)
     return found
+
+
+def _say_excluded(found: _Found, left: int) -> None:
+    found.facts["excluded"] = left
+    found.said.append(f"data.exclude: {left} rows are left out; all others are in the part that they were in")
+
+
+def _say_fewer(found: _Found, key: str, what: str, used: int, all_of_them: int) -> None:
+    if used < all_of_them:
+        found.said.append(f"{key}: {used} of {all_of_them} {what} are used")
 
 
 def read_parts(config: Data, allow_download: bool) -> tuple[list[Row], dict[str, list[Row]]]:
