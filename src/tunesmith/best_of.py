@@ -18,6 +18,7 @@ from tunesmith.rewards.reward import Asked, Reward
 from tunesmith.streams.rollouts import seed_of
 
 AT_ONCE = 8  # prompts whose answers are written together
+SLOTS = 32  # answers that are written side by side
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,9 @@ def best_of(loaded: Loaded, rows: Sequence[Row], reward: Reward, *, answers: int
         prompts = [loaded.asked(_prompt(row)) for row, _ in every]
         seeds = [seed_of(sampling.seed, 0, row.number, k) for row, k in every]
         with loaded.side("on") as network:
-            written = generate(network, prompts, loaded.stop, sampling, seeds=seeds, tokenizer=loaded.tokenizer)
+            written = generate(
+                network, prompts, loaded.stop, sampling, seeds=seeds, tokenizer=loaded.tokenizer, at_once=SLOTS
+            )
         texts = [(one.text or "").strip() for one in written]
         worth = reward([_asked(row, text) for (row, _), text in zip(every, texts, strict=True)]).total
         for i, row in enumerate(some):
