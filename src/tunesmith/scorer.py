@@ -92,8 +92,8 @@ class Scorer:
         if not isinstance(text, str) or not text.strip():
             raise UserError(f"text {number}: `text` must be a text, and not empty")
         row = Row("texts", number, values)
-        asked = Labelled(row, text, "", self.head.labels, self.template or "{text}").asked()
-        return self.encoder.read(asked, self.encoder.most)
+        asking = Labelled(row, text, "", self.head.labels, self.template or "{text}")
+        return self.encoder.read(asking, self.encoder.most)
 
     def _answered(self, prompt: str, answer: str) -> list[int]:
         if not prompt.strip() or not answer.strip():

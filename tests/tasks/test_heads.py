@@ -15,6 +15,7 @@ from tunesmith import Recipe, UserError, run
 from tunesmith.core.headed import Head, Scale
 from tunesmith.export.adapter import adapter_head
 from tunesmith.models.classes import folder_head
+from tunesmith.opening import open_source
 from tunesmith.show import Show
 
 SMALL: dict[str, Any] = {"threads": 1, "precision": "float32", "learning_rate": 0.01, "max_steps": 30, "batch_size": 8}
@@ -175,3 +176,17 @@ def test_long_texts_are_cut_at_their_end(tiny_folder: Callable[[str], Path], moo
     recipe = _recipe(tiny_folder("llama"), {**data, "too_long": "truncate"}, tmp_path / "run", "classify")
     assert run(recipe, Show(said.append)).status == "ok"
     assert any("rows cut to 8 tokens" in line for line in said)
+
+
+def test_of_a_long_text_the_question_behind_it_is_kept(
+    tiny_folder: Callable[[str], Path], moods: str, tmp_path: Path
+) -> None:
+    data = {"train": moods, "max_length": 14, "too_long": "truncate", "template": "{text} rain hill"}
+    recipe = _recipe(tiny_folder("llama"), data, tmp_path / "run", "classify")
+    source = open_source(recipe, lambda _: None)
+    rows = [list(example.tokens) for example in source.prepared.train]
+    behind = list(source.tokenizer(" rain hill", add_special_tokens=False)["input_ids"])
+    assert source.prepared.facts["truncated"] > 0 and max(map(len, rows)) <= 14
+    assert all(row[-len(behind) :] == behind for row in rows)
+    full = {**data, "template": "{text} " + "rain " * 20}
+    _refused("14 tokens fit, and data.template alone", tiny_folder("llama"), full, tmp_path / "full", "classify")

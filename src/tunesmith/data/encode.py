@@ -118,7 +118,7 @@ class Encoder:
 
     def _told(self, form: Told, ask: bool) -> Encoded | None:
         """-> the text alone, with what the tokenizer itself puts around it; cut at its end."""
-        tokens = self.read(form.text)
+        tokens = self.read(form.asking)
         self._measure(Example(tokens, [False] * len(tokens), form.row.number), form)
         if self.most is not None and len(tokens) > self.most:
             if self._config.too_long == "refuse":
@@ -127,16 +127,35 @@ class Encoder:
             self._note("too long" if self._config.too_long == "drop" else "truncated", form)
             if self._config.too_long == "drop":
                 return None
-            tokens = self.read(form.text, self.most)
+            tokens = self.read(form.asking, self.most)
         example = Target(tokens, [False] * len(tokens), form.row.number, target=form.target)
         shown = f"{form.target:g}" if form.label is None else form.label
-        item = Item(form.row.number, tokens, form.text, shown, form.label, [])
+        item = Item(form.row.number, tokens, form.asking.asked(), shown, form.label, [])
         return Encoded([example], item if ask else None)
 
-    def read(self, text: str, most: int | None = None) -> list[int]:
-        """-> `text` as a head reads it, in at most so many tokens."""
-        cut = {} if most is None else {"truncation": True, "max_length": most}
-        return list(self._tokenizer(text, verbose=False, **cut)["input_ids"])
+    def read(self, asking: Labelled, most: int | None = None) -> list[int]:
+        """-> a text as a head reads it, in at most so many tokens. The text gives way, and not what stands behind it.
+
+        Raises UserError when the template leaves no room for a text.
+        """
+        tokens = self._as_it_is(asking.asked())
+        if most is None or len(tokens) <= most:
+            return tokens
+        ends = [end for _, end in self._offsets(asking.text)]
+        keep = len(ends)
+        while len(tokens) > most:
+            keep -= len(tokens) - most
+            if keep < 1:
+                raise UserError(f"{asking.row.place}: {most} tokens fit, and data.template alone takes them all")
+            tokens = self._as_it_is(asking.asked(asking.text[: ends[keep - 1]].rstrip()))
+        return tokens
+
+    def _as_it_is(self, text: str) -> list[int]:
+        return list(self._tokenizer(text, verbose=False)["input_ids"])
+
+    def _offsets(self, text: str) -> list[tuple[int, int]]:
+        found = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        return list(found["offset_mapping"])
 
     # Answers to be compared, and prompts to be answered
 
@@ -219,7 +238,7 @@ class Encoder:
     def _cut_text(self, form: Labelled, example: Example) -> _Cut | None:
         """The end of a labelled row holds its label, so that the text before it gives way."""
         assert self.most is not None
-        offsets = self._tokenizer(form.text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        offsets = self._offsets(form.text)
         keep, over = len(offsets), len(example) - self.most
         while over > 0:
             keep -= over

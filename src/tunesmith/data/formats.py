@@ -158,10 +158,10 @@ def _told(config: Data, row: Row, labels: tuple[str, ...]) -> Told:
     template = config.template or "{text}"
     if labels:
         named = _labelled(config, row, labels)
-        return Told(row, replace(named, template=template).asked(), labels.index(named.label), named.label)
+        return Told(row, replace(named, template=template), labels.index(named.label), named.label)
     values = mapped(config, row)
     valued = Labelled(row, _text(row, values, "text"), "", labels, template)
-    return Told(row, valued.asked(), preferences.number(row, values["label"], "label", " for objective=regress"), None)
+    return Told(row, valued, preferences.number(row, values["label"], "label", " for objective=regress"), None)
 
 
 def _label(row: Row, values: dict[str, Any]) -> Any:

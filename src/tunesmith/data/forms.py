@@ -66,9 +66,9 @@ class Labelled:
         turns = (Message("user", prompt), Message("assistant", self.label if label is None else label))
         return Conversation(self.row, turns, plain=prompt + "\n")
 
-    def asked(self) -> str:
-        """-> the template filled with the row's own text."""
-        return self.conversation().messages[0].content
+    def asked(self, text: str | None = None) -> str:
+        """-> the template filled with `text`; without it, with the row's own."""
+        return self.conversation(text).messages[0].content
 
     def _filled(self, name: str, known: Mapping[str, str]) -> str:
         if name not in known:
@@ -81,7 +81,7 @@ class Told:
     """A text and the number that a head must give for it."""
 
     row: Row
-    text: str
+    asking: Labelled  # the text, in the template
     target: float  # of a class its place among the labels
     label: str | None  # the name of the class
 
