@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from lines import WIDTH, page, panel
-from measured import measured
 from tool_command import tunesmith
 from turns import HERE, machine
 
@@ -43,17 +42,12 @@ def main() -> None:
         for beta in asked.betas:
             folder = asked.folder / str(seed)
             course = played(folder, judge, seed, beta)
-            ends = {
-                "start": measured(str(folder / "policy"), folder / "policy.json", TOKENS),
-                "end": measured(str(folder / f"ppo-{beta:g}"), folder / f"ppo-{beta:g}.json", TOKENS),
-            }
-            runs.append({"seed": seed, "beta": beta, "pairs_right": accuracy, "course": course} | ends)
+            runs.append({"seed": seed, "beta": beta, "pairs_right": accuracy, "course": course})
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     asked.out.write_text(json.dumps({"machine": machine(), "runs": runs}, indent=1) + "\n", encoding="utf-8")
     asked.out.with_suffix(".svg").write_text(chart(runs), encoding="utf-8")
     for run in runs:
         print(f"seed {run['seed']}, beta {run['beta']:g}: the judge orders {run['pairs_right']:.1%} of held-out pairs")
-        print(f"  right of the test questions: {run['start']['success']:.1%} before, {run['end']['success']:.1%} after")
         for line in run["course"]:
             print(f"  step {line['step']:4}  reward {line['reward']:8.3f}  right {line['right']:6.1%}")
 

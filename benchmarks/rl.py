@@ -96,8 +96,9 @@ def table(folder: Path, seeds: list[int]) -> dict[str, Any]:
 def against(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[str, Any]:
     """-> by how much more test questions are answered rightly, seed by seed and with the luck of rows and seeds."""
     first, second = (np.array([run["right"] for run in runs])[..., None] for runs in (before, after))
-    seeds = min(len(first), len(second)) if len(first) > 1 else len(second)
-    first, second = first[:seeds], second[:seeds]
+    if "kl_token" in before[0]:  # not the base, which has no seeds
+        seeds = min(len(first), len(second))
+        first, second = first[:seeds], second[:seeds]
     found = difference(lambda rows: rows[..., 0].mean(-1), first, second, higher_is_better=True)
     each = [float(value) for value in (second - first).mean((1, 2))]
     return {"mean": found.mean, "low": found.low, "high": found.high, "verdict": found.verdict, "each_seed": each}
