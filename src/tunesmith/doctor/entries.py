@@ -96,7 +96,7 @@ def _entry(form: Form) -> Entry:
         case Labelled():
             return Entry(form.row, form.text, form.label, form.label)
         case Told():
-            return Entry(form.row, form.text, form.label or f"{form.target:g}", form.label or "")
+            return Entry(form.row, form.asking.asked(), form.label or f"{form.target:g}", form.label or "")
         case Text():
             return Entry(form.row, "", form.text)
         case Prompt():
