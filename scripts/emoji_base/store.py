@@ -53,7 +53,8 @@ class Store:
 
     def keep_latents(self, latents: np.ndarray, composites: list[Composite]) -> None:
         with commit_folder(self.folder / "latents", self._encoder()) as aside:
-            save_file({"latents": latents}, aside / "latents.safetensors")
+            # An array in another order of memory would be written scrambled, without a word.
+            save_file({"latents": np.ascontiguousarray(latents)}, aside / "latents.safetensors")
             rows = [asdict(composite.slots) for composite in composites]
             (aside / "slots.json").write_text(json.dumps(rows), encoding="utf-8")
 

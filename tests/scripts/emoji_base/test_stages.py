@@ -90,12 +90,13 @@ def test_a_latent_stands_beside_what_it_shows(made: Store):
     composites = [compose(i, every, rng) for i in range(len(every)) for _ in range(12)]
     assert [one.slots for one in composites] == slots and len(kept) == len(slots)
     again = encode(folded(made), as_pictures(composites[100].draw(drawings)[None]))
-    assert np.allclose(kept[100], again.numpy()[0], atol=0.05)
+    distances = np.abs(kept.astype(np.float32) - again.numpy()).mean(axis=(1, 2, 3))  # bf16: not the same to the bit
+    assert distances.argmin() == 100 and distances[100] < 0.05
 
 
 def test_a_stage_goes_on_where_it_stopped(made: Store, tmp_path: Path):
     """The same steps, in one piece and in two, end in the same weights: noise, captions and order follow the step."""
-    longer = replace(PLAN, steps=50, batch=2)
+    longer = replace(PLAN, steps=50)
     straight, loss = unet_stage(made, longer)
     assert straight.step == 8  # what the fixture trained
     straight._point(loss)
