@@ -42,13 +42,13 @@ class Store:
             (aside / "emoji.json").write_text(json.dumps([one.as_json() for one in every]), encoding="utf-8")
 
     def drawings(self) -> tuple[list[Emoji], np.ndarray]:
-        if not (self.folder / "drawings").exists():
-            raise UserError(f"{self.folder}: no drawings there yet; run --stage draw first")
+        self._refuse_if_not_drawn()
         rows = json.loads((self.folder / "drawings/emoji.json").read_text(encoding="utf-8"))
         every = [Emoji(**{**row, "tags": tuple(row["tags"])}) for row in rows]
         return every, load_file(self.folder / "drawings/rgba.safetensors")["rgba"]
 
     def tokenizer(self) -> Any:
+        self._refuse_if_not_drawn()
         return words.load(self.folder / "words")
 
     def keep_latents(self, latents: np.ndarray, composites: list[Composite]) -> None:
@@ -71,6 +71,10 @@ class Store:
         kept = load_file(self.folder / "latents/latents.safetensors")["latents"]
         assert len(kept) == len(rows)
         return kept, [Slots(**{**row, "tags": tuple(row["tags"])}) for row in rows]
+
+    def _refuse_if_not_drawn(self) -> None:
+        if not (self.folder / "drawings").exists():
+            raise UserError(f"{self.folder}: no drawings there yet; run --stage draw first")
 
     def _encoder(self) -> dict[str, str]:
         """What tells the encoder at hand from every other: latents of one are noise to the rest."""

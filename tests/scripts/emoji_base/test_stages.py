@@ -11,7 +11,7 @@ from scripts.emoji_base.contrast import clip_stage
 from scripts.emoji_base.export import NAME, export, opened
 from scripts.emoji_base.judge import found
 from scripts.emoji_base.latents import make_latents
-from scripts.emoji_base.networks import as_pictures, autoencoder
+from scripts.emoji_base.networks import TINY, as_pictures, autoencoder
 from scripts.emoji_base.noise import unet_stage
 from scripts.emoji_base.pictures import decoder_stage, draw_batch, encode, folded, vae_stage
 from scripts.emoji_base.store import Store
@@ -120,6 +120,12 @@ def test_latents_of_another_encoder_are_refused(tmp_path: Path):
     assert trained(vae_stage(one, replace(PLAN, steps=9)))
     with pytest.raises(UserError, match="made by another encoder"):
         one.latents()
+
+
+def test_nothing_is_trained_before_there_are_drawings(tmp_path: Path):
+    for begin in (vae_stage, clip_stage, unet_stage):
+        with pytest.raises(UserError, match="no drawings there yet; run --stage draw first"):
+            begin(Store(tmp_path, TINY, seed=0), PLAN)
 
 
 def test_found_counts_own_captions():
