@@ -9,8 +9,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # two workers on two cores: threads tha
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.families import tiny, tiny_tokenizer
+
+
+# No test is about time: a busy machine must not fail one.
+settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("calm")
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,8 @@ def test_dora_and_its_gradients_equal_the_formula(base: nn.Module) -> None:
     slope = torch.randn(2, 3, 4, dtype=torch.float64)
     weights = [x, made.down, made.up, made.magnitude]
     fast, slow = (torch.autograd.grad(f(x), weights, slope) for f in (made, lambda x: paper(made, x)))
-    assert all(torch.allclose(a, b, atol=1e-12) for a, b in zip(fast, slow, strict=True))
+    # The lengths are kept in float32: a gradient that is a difference of large numbers shows it.
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(fast, slow, strict=True))
 
 
 def test_dora_at_half_strength_lies_between_base_and_trained() -> None:

@@ -129,7 +129,7 @@ def test_other_kinds_of_folders_are_refused_by_what_they_are(copy: Path, tmp_pat
     with pytest.raises(UserError, match="an adapter, not a base"):
         _load(copy, tmp_path)
     (copy / "model_index.json").write_text("{}")
-    with pytest.raises(UserError, match="not a language model: this is a diffusion pipeline"):
+    with pytest.raises(UserError, match="not a language model: this is an image model"):
         _load(copy, tmp_path)
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -73,7 +73,7 @@ def test_min_snr_is_that_of_the_paper():
 
     times = torch.tensor([1, 100, 500, 900])
     snr = compute_snr(DDPMScheduler(**STEPS), times)
-    for kind, wanted in (("epsilon", snr.clamp(max=5) / snr), ("v_prediction", snr.clamp(max=5) / (snr + 1))):
+    for kind, wanted in (("epsilon", snr.clamp(max=5) / snr), ("v_prediction", (snr + 1).clamp(max=5) / (snr + 1))):
         noising = Noising(noise_of({**STEPS, "prediction_type": kind}, flow=False), 0, "min-snr", 5.0)
         assert torch.allclose(noising.weights(times), wanted, rtol=1e-4)
 

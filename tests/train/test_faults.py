@@ -56,9 +56,9 @@ def valid(folder: Path) -> int | None:
     return Checkpoints(folder / "checkpoints", FINGERPRINTS).newest()[0]
 
 
-def kill_at_random(run: Run, folder: Path, expected: dict[str, bytes], wanted: int, slow: float) -> tuple[int, int]:
-    """-> how many kills hit, and how many of them while something was half written."""
-    dice, kills, unfinished, rounds = random.Random(wanted), 0, 0, 0
+def kill_at_random(run: Run, folder: Path, expected: dict[str, bytes], wanted: int, slow: float) -> int:
+    """-> how many kills hit. Whether one of them hits a save is chance; the next test stops at each change of the disk."""
+    dice, kills, rounds = random.Random(wanted), 0, 0
     while kills < wanted:
         rounds += 1
         place, status = folder / f"kill-{wanted}-{rounds}", -9
@@ -67,21 +67,18 @@ def kill_at_random(run: Run, folder: Path, expected: dict[str, bytes], wanted: i
             status = run(place, signals=[[dice.uniform(0.0, 0.12), signal.SIGKILL]], slow=slow)["status"]
             assert status in (0, -signal.SIGKILL)
             kills += status != 0
-            unfinished += any(place.rglob("*.tmp-*"))
         assert result(place) == expected
         assert not list(place.rglob("*.tmp-*"))
-    return kills, unfinished
+    return kills
 
 
 def test_a_run_killed_at_any_moment_ends_the_same(run: Run, folder: Path, expected: dict[str, bytes]) -> None:
-    kills, unfinished = kill_at_random(run, folder, expected, 40, 0.001)
-    assert kills >= 30
-    assert unfinished, "no kill hit a save: the times of this test no longer fit"
+    assert kill_at_random(run, folder, expected, 40, 0.001) >= 30
 
 
 @pytest.mark.slow
 def test_300_kills(run: Run, folder: Path, expected: dict[str, bytes]) -> None:
-    assert kill_at_random(run, folder, expected, 300, 0.001)[0] >= 300
+    assert kill_at_random(run, folder, expected, 300, 0.001) >= 300
 
 
 @pytest.mark.parametrize("number", [None, errno.ENOSPC, errno.EIO], ids=["killed", "full", "broken"])

@@ -58,7 +58,7 @@ def read_config(folder: Path, say: Callable[[str], None], *, head: bool = False)
 
 def _no_config(folder: Path) -> str:
     if (folder / "model_index.json").is_file():
-        return "an image model and no language model; objective=denoise learns pictures"
+        return "not a language model: this is an image model; objective=denoise learns pictures"
     if (folder / "adapter_config.json").is_file():
         return "an adapter, not a base: name the model it was trained on"
     ggufs = sorted(folder.glob("*.gguf"))

@@ -2,7 +2,7 @@
 
 loss = w(t) mean (f(x_t, t, prompt) - target)^2        w(t): how much each noise level counts, set in the stream
 
-min-SNR: w = min(SNR, g) / SNR for epsilon, / (SNR + 1) for v (https://arxiv.org/abs/2303.09556).
+min-SNR: w = min(SNR, g) / SNR for epsilon, of SNR + 1 for v (https://arxiv.org/abs/2303.09556).
 Debiased: w = 1 / sqrt(SNR) for epsilon, 1 / (SNR + 1) for v (https://arxiv.org/abs/2310.08442).
 Huber: 2 c (sqrt(d^2 + c^2) - c), less moved by single places that are far off (https://arxiv.org/abs/2403.16728).
 

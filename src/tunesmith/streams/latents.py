@@ -69,8 +69,10 @@ class Noising:
         snr = self.schedule.snr(times)
         if self.weighting == "debiased":
             return 1 / (snr + 1) if kind == "v_prediction" else 1 / snr.clamp(1e-3, 1e3).sqrt()
+        if kind == "v_prediction":  # of SNR + 1: pure noise, where the background is decided, counts in full
+            return (snr + 1).clamp(max=self.gamma) / (snr + 1)
         least = snr.clamp(max=self.gamma)
-        return least if kind == "sample" else least / (snr + 1 if kind == "v_prediction" else snr)
+        return least if kind == "sample" else least / snr
 
 
 def generator_of(*key: object) -> torch.Generator:
