@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, settings
 
 from tests.families import tiny, tiny_tokenizer
 
-
 # No test is about time: a busy machine must not fail one.
 settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("calm")

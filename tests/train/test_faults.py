@@ -57,7 +57,7 @@ def valid(folder: Path) -> int | None:
 
 
 def kill_at_random(run: Run, folder: Path, expected: dict[str, bytes], wanted: int, slow: float) -> int:
-    """-> how many kills hit. Whether one of them hits a save is chance; the next test stops at each change of the disk."""
+    """-> how many kills hit. Whether one of them hits a save is chance; the next test stops at each change on disk."""
     dice, kills, rounds = random.Random(wanted), 0, 0
     while kills < wanted:
         rounds += 1
