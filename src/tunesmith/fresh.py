@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from tunesmith.models.classes import folder_head
 from tunesmith.models.load import Place, load_base
 
 Rows = Sequence[Sequence[int]]
+RESULT = "result.safetensors"
 LIMIT = 3600  # seconds: a process that hangs must not hang the run for ever
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -55,32 +56,38 @@ def fresh_logits(
     The process uses as many threads as this one, so that equal files give equal bits. RunFailed with its last line
     when it fails.
     """
+    asked = {
+        "model": str(model.absolute()),
+        "adapter": str(adapter.absolute()) if adapter else None,
+        "rows": [list(row) for row in rows],
+        "dtype": str(dtype).removeprefix("torch."),
+        "device": device,
+    }
+    return in_fresh_process("tunesmith.fresh", asked, adapter or model)["logits"]
+
+
+def in_fresh_process(module: str, asked: Mapping[str, Any], about: Path) -> dict[str, Tensor]:
+    """-> the tensors that `python -m module` writes to `result.safetensors` in the folder `scratch` that it is given.
+
+    It is told `asked` and how many threads this process uses. RunFailed, with its last line, when it fails at `about`.
+    """
     with tempfile.TemporaryDirectory(prefix="tunesmith-fresh-") as scratch:
-        asked = {
-            "model": str(model.absolute()),
-            "adapter": str(adapter.absolute()) if adapter else None,
-            "rows": [list(row) for row in rows],
-            "dtype": str(dtype).removeprefix("torch."),
-            "device": device,
-            "threads": torch.get_num_threads(),
-            "scratch": scratch,
-        }
         done = subprocess.run(
-            [sys.executable, "-m", "tunesmith.fresh"],
-            input=json.dumps(asked),
+            [sys.executable, "-m", module],
+            input=json.dumps({**asked, "threads": torch.get_num_threads(), "scratch": scratch}),
             capture_output=True,
             text=True,
             timeout=LIMIT,
-            env=environment_of_worker(),
+            env=_environment(),
             check=False,
         )
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise RunFailed(f"{adapter or model}: a fresh process cannot read it: {last[:400]}")
-        return load_file(Path(scratch) / "logits.safetensors")["logits"]
+            raise RunFailed(f"{about}: a fresh process cannot read it: {last[:400]}")
+        return load_file(Path(scratch) / RESULT)
 
 
-def environment_of_worker() -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """Ours, without a network, and with this very package found first."""
     source = str(Path(__file__).parents[1])
     paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -102,7 +109,7 @@ def _main() -> None:
     if adapter:
         attach_adapter(network, adapter)
         network.eval()
-    save_file({"logits": logits_of(network, asked["rows"]).contiguous()}, scratch / "logits.safetensors")
+    save_file({"logits": logits_of(network, asked["rows"]).contiguous()}, scratch / RESULT)
 
 
 def _silent(line: str) -> None:

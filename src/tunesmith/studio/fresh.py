@@ -7,26 +7,23 @@ Shapes: N pictures, C channels, H and W of a latent.
 """
 
 import json
-import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from tunesmith.core.errors import RunFailed, UserError
-from tunesmith.fresh import environment_of_worker
+from tunesmith.core.errors import UserError
+from tunesmith.fresh import RESULT, in_fresh_process
 from tunesmith.models.diffusion.load import load_pipeline
 from tunesmith.models.diffusion.paint import pipeline_of
 from tunesmith.models.load import Place
 from tunesmith.studio.files import attach_saved
 
 LORA = "pytorch_lora_weights.safetensors"
-LIMIT = 3600  # seconds
 STEPS = 3  # of sampling: enough for every part to have had its say
 Reader = Literal["tunesmith", "diffusers"]
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -56,38 +53,23 @@ def fresh_latents(  # noqa: PLR0913 - a process is told everything
     size: int | None,
 ) -> dict[str, Tensor]:
     """-> `latents_of` by reader, in a new process. RunFailed with its last line when it fails."""
-    with tempfile.TemporaryDirectory(prefix="tunesmith-fresh-") as scratch:
-        asked = {
-            "base": str(base.absolute()),
-            "artifact": str(artifact.absolute()),
-            "prompts": list(prompts),
-            "readers": list(readers),
-            "dtype": str(dtype).removeprefix("torch."),
-            "device": device,
-            "size": size,
-            "threads": torch.get_num_threads(),
-            "scratch": scratch,
-        }
-        done = subprocess.run(
-            [sys.executable, "-m", "tunesmith.studio.fresh"],
-            input=json.dumps(asked),
-            capture_output=True,
-            text=True,
-            timeout=LIMIT,
-            env=environment_of_worker(),
-            check=False,
-        )
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise RunFailed(f"{artifact}: a fresh process cannot read it: {last[:400]}")
-        return load_file(Path(scratch) / "latents.safetensors")
+    asked = {
+        "base": str(base.absolute()),
+        "artifact": str(artifact.absolute()),
+        "prompts": list(prompts),
+        "readers": list(readers),
+        "dtype": str(dtype).removeprefix("torch."),
+        "device": device,
+        "size": size,
+    }
+    return in_fresh_process("tunesmith.studio.fresh", asked, artifact)
 
 
 def _main() -> None:
     asked = json.load(sys.stdin)
     torch.set_num_threads(asked["threads"])
     found = {reader: _read(asked, reader).contiguous() for reader in asked["readers"]}
-    save_file(found, Path(asked["scratch"]) / "latents.safetensors")
+    save_file(found, Path(asked["scratch"]) / RESULT)
 
 
 def _read(asked: dict[str, Any], reader: Reader) -> Tensor:
