@@ -10,7 +10,7 @@ def held_out(group: Sequence[int], digests: Sequence[str], share: float) -> set[
     """-> the places of the pictures to hold out. `group`: the number of each one's group of like pictures.
 
     A group goes as a whole, in the order of its least hash, while it fits into the share; at least one goes, if one
-    can leave most pictures behind.
+    can leave most pictures behind, and one picture at least stays.
     """
     members: dict[int, list[int]] = defaultdict(list)
     for place, number in enumerate(group):
@@ -18,7 +18,7 @@ def held_out(group: Sequence[int], digests: Sequence[str], share: float) -> set[
     if share == 0 or len(members) < FEWEST:
         return set()
     ordered = sorted(members.values(), key=lambda some: min(digests[place] for place in some))
-    wanted = max(1, round(share * len(group)))
+    wanted = min(max(1, round(share * len(group))), len(group) - 1)
     out: set[int] = set()
     for some in ordered:
         if len(out) + len(some) <= wanted:
