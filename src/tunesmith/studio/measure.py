@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+from torch import Tensor
+
 from tunesmith.core.files import write_json
-from tunesmith.evaluate.before_after import Evaluation
+from tunesmith.evaluate.before_after import Evaluation, Outcome
+from tunesmith.evaluate.items import Measured, write_items
 from tunesmith.evaluate.statistics import paired_difference
 from tunesmith.models.diffusion.denoiser import Denoiser
 from tunesmith.show import Show
@@ -35,6 +38,13 @@ def measured(opened: Opened, model: Denoiser, judge: Judge, folder: Path, show: 
         {NAME: found.verdict},
         len(first),
     )
+    write_items(folder, {"base": items_of(judge, before), "tuned": items_of(judge, after)})
     write_json(folder / "evaluation.json", evaluation.document())
     write_json(folder / "levels.json", {"base": before.mean(0).tolist(), "tuned": after.mean(0).tolist()})
     return evaluation
+
+
+def items_of(judge: Judge, losses: Tensor) -> Measured:
+    """(N, K) -> what a model did on each picture: the mean over the levels."""
+    each = zip(judge.pictures, losses.mean(1).tolist(), strict=True)
+    return Measured([Outcome(picture.row, loss, 1) for picture, loss in each], [], {})
