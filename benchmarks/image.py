@@ -1,6 +1,6 @@
 """Pictures: tunesmith against the loop of diffusers' LoRA script on the same work, in turns: images/s, memory, loss.
 
-python benchmarks/image.py [--base FOLDER] [--size 64] [--batch 4] [--steps 24] [--rounds 3] [--threads N --processor]
+python benchmarks/image.py [--base FOLDER] [--size 64] [--batch 16] [--steps 16] [--rounds 3] [--threads N --processor]
 
 Without --base a model of the shape of the emoji base is made, with random weights: speed does not depend on them.
 """
@@ -23,9 +23,9 @@ PAIRS = [("ours, float32", "diffusers, float32"), ("ours, bfloat16", "diffusers,
 
 
 def main() -> None:
-    arguments = parser(__doc__, "image.json", steps=24)
+    arguments = parser(__doc__, "image.json", steps=16)
     arguments.add_argument("--size", type=int, default=64, help="edge of the pictures, in pixels")
-    arguments.add_argument("--batch", type=int, default=4)
+    arguments.add_argument("--batch", type=int, default=16, help="that of the script, where nothing is said")
     asked = arguments.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
