@@ -15,10 +15,11 @@ from tunesmith.models.diffusion.denoiser import Denoiser
 from tunesmith.opening import own_rate
 from tunesmith.recipe import Recipe, make_recipe
 from tunesmith.rehearsal.training import SMALL, optimizer_of, timed
+from tunesmith.report.comparison import PICTURES
 from tunesmith.streams.stream import steps
 from tunesmith.studio.feed import PictureFeed
 from tunesmith.studio.judge import Judge
-from tunesmith.studio.measure import NAME, items_of
+from tunesmith.studio.measure import items_of
 from tunesmith.studio.opening import Opened, base_opener, model_of, open_base, open_source
 from tunesmith.studio.run import attached
 from tunesmith.studio.store import Store
@@ -41,13 +42,13 @@ def measure_base(asked: dict[str, Any], opening: float) -> dict[str, Any]:
     model = model_of(opened).eval()
     judge = Judge(_feed(opened, model), prepared.validation)
     begin = time.perf_counter()
-    found = items_of(judge, judge.losses(model))
+    found = items_of(prepared.validation, judge.losses(model).mean(1).tolist())
     write_items(Path(asked["folder"]), {"base": found})
     return {
         "precision": opened.probe.precision,
         "items": len(found.outcomes),
         "of": len(found.outcomes),
-        "metric": NAME,
+        "metric": PICTURES,
         "scoring": time.perf_counter() - begin,
         "opening": opening,
         "steps": train.steps(steps_per_epoch(len(prepared.train), train.batch_size)),

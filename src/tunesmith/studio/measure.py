@@ -1,14 +1,14 @@
 """Before and after on pictures that were held out: the base against the tuned model at the same noise."""
 
+from collections.abc import Sequence
 from pathlib import Path
-
-from torch import Tensor
 
 from tunesmith.core.files import write_json
 from tunesmith.evaluate.before_after import Evaluation, Outcome
 from tunesmith.evaluate.items import Measured, write_items
 from tunesmith.evaluate.statistics import paired_difference
 from tunesmith.models.diffusion.denoiser import Denoiser
+from tunesmith.pictures.prepare import Picture
 from tunesmith.show import Show
 from tunesmith.studio.judge import Judge
 from tunesmith.studio.opening import Opened
@@ -38,13 +38,13 @@ def measured(opened: Opened, model: Denoiser, judge: Judge, folder: Path, show: 
         {NAME: found.verdict},
         len(first),
     )
-    write_items(folder, {"base": items_of(judge, before), "tuned": items_of(judge, after)})
+    write_items(folder, {"base": items_of(judge.pictures, first), "tuned": items_of(judge.pictures, second)})
     write_json(folder / "evaluation.json", evaluation.document())
     write_json(folder / "levels.json", {"base": before.mean(0).tolist(), "tuned": after.mean(0).tolist()})
     return evaluation
 
 
-def items_of(judge: Judge, losses: Tensor) -> Measured:
-    """(N, K) -> what a model did on each picture: the mean over the levels."""
-    each = zip(judge.pictures, losses.mean(1).tolist(), strict=True)
+def items_of(pictures: Sequence[Picture], losses: Sequence[float]) -> Measured:
+    """-> what a model did on each picture, `losses` being means over the levels."""
+    each = zip(pictures, losses, strict=True)
     return Measured([Outcome(picture.row, loss, 1) for picture, loss in each], [], {})
