@@ -16,9 +16,10 @@ from tunesmith import plan as planning
 from tunesmith.cli import main
 from tunesmith.cli.plan import lines
 from tunesmith.core.errors import RunFailed, UserError
-from tunesmith.plan import MEMORY_ADVICE, TIME_ADVICE, Plan, plan
+from tunesmith.plan import Plan, plan
 from tunesmith.recipe import Recipe, read_recipe
 from tunesmith.rehearsal.measured import STAGES, Measured
+from tunesmith.rehearsal.medium import MEMORY, TIME
 from tunesmith.show import Show
 
 FolderOf = Callable[[str], Path]
@@ -48,8 +49,8 @@ def test_what_is_said_is_what_then_happens(
     assert main(["plan", *words]) == 0
     said = json.loads(capsys.readouterr().out)
     assert [path.name for path in data.parent.iterdir()] == [data.name], "nothing is left, nothing begun"
-    assert set(said["parts"]["seconds"]) == set(TIME_ADVICE) - {"probe", "reference"}
-    assert set(said["parts"]["memory_bytes"]) == set(STAGES) == set(MEMORY_ADVICE)
+    assert set(said["parts"]["seconds"]) == set(TIME) - {"probe", "reference"}
+    assert set(said["parts"]["memory_bytes"]) == set(STAGES) == set(MEMORY)
     assert said["seconds"] == pytest.approx(sum(said["parts"]["seconds"].values()))
     assert all(seconds > 0 for seconds in said["parts"]["seconds"].values())
     assert said["warnings"] == []

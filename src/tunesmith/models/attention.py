@@ -200,17 +200,17 @@ def _backward_block(tensors: Sequence[Tensor], seen: Tensor | None) -> tuple[Ten
     e = k.shape[1]
     # The G query heads of a key head side by side: (nK, GB, .)
     q, dout, delta, log_sum = (x.reshape(len(k), -1, x.shape[-1]) for x in tensors[:4])
-    p = _product_less(q, k, log_sum).exp_()
+    p = product_less(q, k, log_sum).exp_()
     square = p.view(n, heads, b, e)
     square.tril_(e - b) if seen is None else square.masked_fill_(~seen, 0)
-    ds = _product_less(dout, v, delta).mul_(p)
+    ds = product_less(dout, v, delta).mul_(p)
     dv = torch.bmm(p.transpose(1, 2), dout)
     dq = torch.bmm(ds, k)
     dk = torch.bmm(ds.transpose(1, 2), q)
     return dq.view(n, heads, b, d), dk.view(n, -1, e, d), dv.view(n, -1, e, d)
 
 
-def _product_less(a: Tensor, b: Tensor, less: Tensor) -> Tensor:
+def product_less(a: Tensor, b: Tensor, less: Tensor) -> Tensor:
     """a b' - less, where `less` (..., 1) is float32, with one rounding."""
     high = less.to(a.dtype)
     low = (less - high).to(a.dtype)

@@ -1,7 +1,7 @@
 """Some steps of a training, timed: its largest passes for the memory, typical ones for the time."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -16,8 +16,9 @@ from tunesmith.opening import Opened, own_rate
 from tunesmith.rehearsal.excerpt import Outline, differing, evenly
 from tunesmith.stages import feed_of
 from tunesmith.streams.answers import Reference, no_reference
-from tunesmith.streams.stream import Feed, steps
+from tunesmith.streams.stream import Feed, Stream, steps
 from tunesmith.tasks.task import validate
+from tunesmith.train.config import Train
 from tunesmith.train.optimizer import Optimizer
 from tunesmith.train.size import measure
 from tunesmith.train.step import Stepper
@@ -25,7 +26,7 @@ from tunesmith.train.world import World
 
 FEWEST, MOST = 2, 16  # typical steps that are timed
 LOOKED_AT = 64  # steps among which those are chosen that bring passes of lengths not met so far
-PATIENCE = 25.0  # seconds for them
+PATIENCE, QUICK, USUAL = 25.0, 3.0, 6  # seconds for them; within fewer, so many are timed, new lengths or not
 PASSES = 4  # of a step with more, so many are timed
 SMALL = 0.01  # of the learning rate: weights must move, and nothing is kept of it
 VALIDATED = 3  # passes of a validation that are timed
@@ -42,8 +43,7 @@ class TimedOptimizer(Optimizer):
         self.seconds = time.perf_counter() - begin
 
 
-def optimizer_of(opened: Opened, parameters: Mapping[str, nn.Parameter]) -> TimedOptimizer:
-    config = opened.recipe.train
+def optimizer_of(config: Train, parameters: Mapping[str, nn.Parameter]) -> TimedOptimizer:
     return TimedOptimizer(parameters, weight_decay=config.weight_decay, betas=config.betas, kind=config.optimizer)
 
 
@@ -70,27 +70,35 @@ def train_a_little(opened: Opened, model: Packed, optimizer: TimedOptimizer, run
         tried: Sequence[Batch] = sorted(stream(step), key=size)[-2:]
         stepper.step(tried, rate)
 
+    seconds = typical(stepper, stream, rate, run, lambda batch: -(-measure(batch).tokens // STEP))
+    return Rehearsed(seconds, stepper.limit)
+
+
+def typical(stepper: Stepper, stream: Stream, rate: float, run: Outline, kind: Callable[[Batch], Hashable]) -> float:
+    """-> seconds of all steps, from some spread over the run. Passes of one `kind` are all the same to a processor."""
+    optimizer = stepper.optimizer
+    assert isinstance(optimizer, TimedOptimizer)
     rates: list[float] = []  # seconds a token
     updates: list[float] = []  # what a step takes whatever its passes
-    met: set[int] = set()
+    met: set[Hashable] = set()
     begin = time.perf_counter()
     for step in evenly(run.steps, LOOKED_AT):
+        passed = time.perf_counter() - begin
+        if len(rates) == MOST or (len(rates) >= FEWEST and passed > PATIENCE):
+            break
         fed = time.perf_counter()
         passes = stream(step)
         fed = time.perf_counter() - fed  # a feed may ask the model
         tried = passes[:: -(-len(passes) // PASSES)]
-        lengths = {-(-measure(batch).tokens // STEP) for batch in tried}
-        if len(rates) >= FEWEST and lengths <= met:
+        kinds = set(map(kind, tried))
+        if len(rates) >= FEWEST and kinds <= met and (passed > QUICK or len(rates) >= USUAL):
             continue
-        if len(rates) == MOST or (len(rates) >= FEWEST and time.perf_counter() - begin > PATIENCE):
-            break
-        met |= lengths
+        met |= kinds
         start = time.perf_counter()
         stepper.step(tried, rate)
         updates.append(fed + optimizer.seconds)
         rates.append((time.perf_counter() - start - optimizer.seconds) / sum(map(size, tried)))
-    seconds = median(rates) * run.tokens + median(updates) * run.steps
-    return Rehearsed(seconds, stepper.limit)
+    return median(rates) * run.tokens + median(updates) * run.steps
 
 
 def rehearsal_feed(opened: Opened, model: Packed) -> Feed:

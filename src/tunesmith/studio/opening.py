@@ -1,8 +1,8 @@
 """What stands before the first step of a run on pictures: the base, the pictures, and what the recipe left open."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -76,8 +76,11 @@ def open_source(recipe: Recipe, say: Say) -> Place:
     return place
 
 
-def open_base(recipe: Recipe, place: Place, folder: Path, say: Say) -> Opened:
-    """Load the base in the precision of this machine, read the pictures, and fill what the recipe left open."""
+def open_base(recipe: Recipe, place: Place, folder: Path | None, say: Say) -> Opened:
+    """Load the base in the precision of this machine, read the pictures, and fill what the recipe left open.
+
+    What was chosen is kept in the run folder, where there is one.
+    """
     if recipe.train.threads is not None:
         torch.set_num_threads(recipe.train.threads)
     device, kept = the_device(), _kept(folder)
@@ -94,7 +97,7 @@ def open_base(recipe: Recipe, place: Place, folder: Path, say: Say) -> Opened:
     for sentence in refuse_long(base.parts, base.family, sorted({p.caption for p in prepared.train})):
         prepared.said.append(sentence)
     choices = kept or _choices(recipe, probe, len(prepared.train))
-    if kept is None:
+    if kept is None and folder is not None:
         write_json(folder / CHOICES, choices)
     train = recipe.train.model_dump()
     train |= {key.removeprefix("train."): choice["value"] for key, choice in choices.items()}
@@ -104,8 +107,8 @@ def open_base(recipe: Recipe, place: Place, folder: Path, say: Say) -> Opened:
     return Opened(full, base, prepared, device, probe, choices)
 
 
-def _kept(folder: Path) -> dict[str, dict[str, Any]] | None:
-    if not (folder / CHOICES).is_file():
+def _kept(folder: Path | None) -> dict[str, dict[str, Any]] | None:
+    if folder is None or not (folder / CHOICES).is_file():
         return None
     kept: dict[str, dict[str, Any]] = json.loads((folder / CHOICES).read_text(encoding="utf-8"))
     return kept
@@ -143,3 +146,21 @@ def base_of(opened: Opened, model: Denoiser) -> Iterator[Denoiser]:
     else:
         with base_only(model.network):
             yield model
+
+
+def base_opener(opened: Opened, model: Denoiser) -> Callable[[], AbstractContextManager[Denoiser]]:
+    """-> opens the base; after full tuning one second model is kept for the whole run."""
+    held: list[Denoiser] = []
+
+    @contextmanager
+    def opening() -> Iterator[Denoiser]:
+        if opened.recipe.method.kind != "full":
+            with base_of(opened, model) as base:
+                yield base
+            return
+        if not held:
+            with base_of(opened, model) as base:
+                held.append(base)
+        yield held[0]
+
+    return opening

@@ -1,7 +1,6 @@
 """A run on pictures from a recipe to a proven artifact: a table of contents."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -9,6 +8,7 @@ import torch
 from tunesmith.catalogue.fetch import default_cache
 from tunesmith.core.errors import Interrupted, UserError
 from tunesmith.core.files import sha256, write_json
+from tunesmith.core.freed import give_back
 from tunesmith.core.order import steps_per_epoch
 from tunesmith.environment import environment
 from tunesmith.evaluate.before_after import Evaluation
@@ -30,7 +30,7 @@ from tunesmith.studio.feed import PictureFeed
 from tunesmith.studio.files import save
 from tunesmith.studio.judge import Judge
 from tunesmith.studio.measure import measured
-from tunesmith.studio.opening import Opened, base_of, model_of, open_base, open_source
+from tunesmith.studio.opening import Opened, base_opener, model_of, open_base, open_source
 from tunesmith.studio.proof import PictureProof
 from tunesmith.studio.store import Store
 from tunesmith.studio.told import Teller
@@ -48,7 +48,7 @@ def paint_run(recipe: Recipe, folder: Path, show: Show) -> tuple[RunResult, dict
     write_json(folder / FACTS, opened.prepared.facts)
     show.base(opened.base)
     show.choices(opened.choices)
-    model = _attached(opened)
+    model = attached(opened)
     counts = parameter_counts(model.network)
     show.parameters(*counts)
     feed = _feed(opened, model, show)
@@ -65,7 +65,7 @@ def paint_run(recipe: Recipe, folder: Path, show: Show) -> tuple[RunResult, dict
     return _document(opened, counts, fitted, _described(artifact, folder, opened), found, checks, show), checks
 
 
-def _attached(opened: Opened) -> Denoiser:
+def attached(opened: Opened) -> Denoiser:
     """-> the denoiser with the method in it."""
     model, method = model_of(opened), opened.recipe.method
     torch.manual_seed(opened.recipe.train.seed)
@@ -93,25 +93,7 @@ def _feed(opened: Opened, model: Denoiser, show: Show) -> PictureFeed:
     with show.watch("reading pictures", total, "pictures") as seen:
         store.prepare(unique, variants, seen.read)
         store.prepare([*prepared.validation, *others], 1, seen.read)
-    return PictureFeed(opened, store, Teller(opened), variants, _base(opened, model), others)
-
-
-def _base(opened: Opened, model: Denoiser) -> Callable[[], AbstractContextManager[Denoiser]]:
-    """-> opens the base; after full tuning one second model is kept for the whole run."""
-    held: list[Denoiser] = []
-
-    @contextmanager
-    def opening() -> Iterator[Denoiser]:
-        if opened.recipe.method.kind != "full":
-            with base_of(opened, model) as base:
-                yield base
-            return
-        if not held:
-            with base_of(opened, model) as base:
-                held.append(base)
-        yield held[0]
-
-    return opening
+    return PictureFeed(opened, store, Teller(opened), variants, base_opener(opened, model), others)
 
 
 def _train(opened: Opened, model: Denoiser, feed: PictureFeed, judge: Judge, folder: Path, show: Show) -> Fitted:
@@ -127,8 +109,7 @@ def _train(opened: Opened, model: Denoiser, feed: PictureFeed, judge: Judge, fol
 
         def hear(event: Event) -> None:
             shown(event)
-            every = opened.recipe.evaluate.pictures_every
-            if event.kind == "step" and every and event.step % every == 0 and event.step < count:
+            if event.kind == "step" and samples.due(opened.recipe.evaluate, event.step, count):
                 model.eval()
                 samples.keep(opened, model, folder, f"step-{event.step:06d}")
 
@@ -152,6 +133,7 @@ def _train(opened: Opened, model: Denoiser, feed: PictureFeed, judge: Judge, fol
         )
     if fitted.interrupted:
         raise Interrupted(f"stopped after step {fitted.steps} of {count}; give the same command again to go on")
+    give_back()  # what painting and judging need must not come on top of what a step held
     return fitted
 
 
