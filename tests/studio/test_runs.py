@@ -98,6 +98,10 @@ def test_what_was_interrupted_goes_on_to_the_same_bytes(bases, balls, tmp_path):
     again = whole.model_copy(update={"output": str(tmp_path / "again")})
     with pytest.raises(Interrupted, match="step 3"):
         run(again, Stopping(lambda _: None))
+    second = Stopping(lambda _: None)  # others count wrongly only when they go on a second time
+    second.step = 5
+    with pytest.raises(Interrupted, match="step 5"):
+        run(again, second)
     run(again, Show(lambda _: None))
     for name in ("adapter/pytorch_lora_weights.safetensors", "metrics.jsonl", "evaluation.json", "samples/tuned.png"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -154,9 +158,7 @@ def test_what_was_trained_is_painted_merged_and_switched_off(bases, balls, tmp_p
     assert (several[2] == on[0]).all()
     merged = merge_pictures(Place("sd", bases("sd")), folder / "adapter", tmp_path / "merged")
     assert merged.apart < 1e-4
-    assert (
-        abs(load_painter(str(merged.folder), precision="float32").paint("a red ball", [3]).astype(int) - on).max() <= 1
-    )
+    assert abs(load_painter(str(merged.path), precision="float32").paint("a red ball", [3]).astype(int) - on).max() <= 1
     with pytest.raises(UserError, match="exists already"):
         merge_pictures(Place("sd", bases("sd")), folder / "adapter", tmp_path / "merged")
 

@@ -32,7 +32,8 @@ _ROWS = (".lora_up.weight", ".hada_w1_a", ".hada_w2_a", ".dora_scale")
 
 def fits(names: Mapping[str, Layer], family: str) -> bool:
     """Whether the layers of a transformer, by their names, can be written by the authors' names."""
-    module, there = MODULES[family], {}
+    module = MODULES[family]
+    there: dict[str, dict[int, Layer]] = {}
     for name, layer in names.items():
         seat = module(name)
         if seat is None or DOWN not in layer:

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -69,7 +70,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Lazy], metadata: Mapping[str
             raise
 
 
-def _bytes(lazy: Lazy) -> memoryview:
+def _bytes(lazy: Lazy) -> Any:
     made = lazy.make()
     assert made.dtype == lazy.dtype and tuple(made.shape) == lazy.shape, "a tensor is not what was announced"
-    return memoryview(made.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return made.contiguous().reshape(-1).view(torch.uint8).numpy().data
