@@ -126,6 +126,7 @@ def test_the_class_stays_nearer_with_a_prior(bases, balls, tmp_path):
         ({"objective": SUBJECT | {"prior": "none", "prior_weight": 2.0}}, "prior is none"),
         ({"objective": {"kind": "denoise", "huber_c": 0.2}}, "loss=huber"),
         ({"objective": {"kind": "denoise", "zero_terminal_snr": True}}, "epsilon"),
+        ({"objective": {"kind": "denoise", "shift": 2.0}}, "only flows"),
         ({"data": {"train": "x", "rows": 3}}, "data.rows: not a field of pictures"),
         ({"objective": "sft"}, "image model"),
         ({"method": {"kind": "lora", "targets": ["to_z"]}}, "to_q"),
@@ -139,6 +140,12 @@ def test_what_cannot_be_is_said_in_one_line(more, message, bases, balls, tmp_pat
     with pytest.raises(UserError, match=message) as raised:
         run(_recipe(bases("sd"), balls, tmp_path / "run", **more), Show(lambda _: None))
     assert "\n" not in str(raised.value) and not (tmp_path / "run" / "adapter").exists()
+
+
+def test_a_flow_takes_no_weights_of_diffusion(bases, balls, tmp_path):
+    with pytest.raises(UserError, match=r"weighting: debiased is for diffusion, sd3 is a flow"):
+        run(_recipe(bases("sd3"), balls, tmp_path / "run", objective={"kind": "denoise", "weighting": "debiased"}),
+            Show(lambda _: None))  # fmt: skip
 
 
 def test_a_text_model_makes_no_pictures(tiny_folder, balls, tmp_path):
