@@ -4,6 +4,7 @@ loss = w(t) mean (f(x_t, t, prompt) - target)^2        w(t): how much each noise
 
 min-SNR: w = min(SNR, g) / SNR for epsilon, of SNR + 1 for v (https://arxiv.org/abs/2303.09556).
 Debiased: w = 1 / sqrt(SNR) for epsilon, 1 / (SNR + 1) for v (https://arxiv.org/abs/2310.08442).
+Logit-normal draw of levels and shift, for flows: https://arxiv.org/abs/2403.03206.
 Huber: 2 c (sqrt(d^2 + c^2) - c), less moved by single places that are far off (https://arxiv.org/abs/2403.16728).
 
 Shapes: B pictures, C channels, H and W of a latent.
@@ -41,6 +42,12 @@ class Denoise(ObjectiveConfig):
     where the schedule never reaches pure noise. 0.05 is usual."""
     zero_terminal_snr: bool = False
     """Make the last step of the schedule pure noise. Only with a base of v-prediction."""
+    timesteps: Literal["uniform", "logit-normal"] | None = None
+    """How noise levels are drawn: evenly, or most of them in the middle. None: logit-normal for flows (SD 3, FLUX),
+    uniform for others."""
+    shift: float | None = Field(None, gt=0)
+    """Flows: more of the training at high noise, the more above 1. None: the base's own, of one number (SD 3) or by the
+    size of the pictures (FLUX)."""
     text_encoder: bool = False
     """Whether the encoders of the prompts learn too. It gives no lower validation loss, and forgets more."""
 

@@ -29,7 +29,15 @@ class PictureFeed:
 
     def __post_init__(self) -> None:
         objective, seed = self.opened.objective, self.opened.recipe.train.seed
-        self.noising = Noising(self.opened.noise, seed, objective.weighting, objective.gamma, objective.noise_offset)
+        self.noising = Noising(
+            self.opened.noise,
+            seed,
+            objective.weighting,
+            objective.gamma,
+            objective.noise_offset,
+            self.opened.timesteps,
+        )
+        self.judging = Noising(self.opened.own_noise, 0)  # of validation: the same whatever the objective draws
 
     def __call__(self, pictures: Sequence[Picture], step: int | None) -> list[LatentBatch]:
         assert step is not None, "validation has noise of its own"

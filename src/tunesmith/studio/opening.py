@@ -15,6 +15,7 @@ from tunesmith.catalogue.fetch import default_cache
 from tunesmith.core.errors import UserError
 from tunesmith.core.files import write_json
 from tunesmith.methods.activity import base_only
+from tunesmith.models.check_weights import read_json
 from tunesmith.models.diffusion.denoiser import Denoiser, Parts
 from tunesmith.models.diffusion.load import PictureBase, check_pipeline, load_pipeline
 from tunesmith.models.diffusion.noise import Noise, noise_of
@@ -49,7 +50,21 @@ class Opened:
 
     @property
     def noise(self) -> Noise:
-        return noise_of(self.base.noise, flow=self.base.family.flow, zero_terminal_snr=self.objective.zero_terminal_snr)
+        return self._noise(self.objective.shift)
+
+    @property
+    def own_noise(self) -> Noise:
+        """Without a shift of the objective's: what validation looks at, so that runs can be compared."""
+        return self._noise(None)
+
+    def _noise(self, shift: float | None) -> Noise:
+        zero = self.objective.zero_terminal_snr
+        return noise_of(self.base.noise, flow=self.base.family.flow, zero_terminal_snr=zero, shift=shift)
+
+    @property
+    def timesteps(self) -> str:
+        """How noise levels are drawn: as the objective says, else as the family was trained."""
+        return self.objective.timesteps or ("logit-normal" if self.base.family.flow else "uniform")
 
     @property
     def learning(self) -> tuple[str, ...]:
@@ -66,6 +81,13 @@ def open_source(recipe: Recipe, say: Say) -> Place:
     assert isinstance(objective, Denoise)
     if objective.text_encoder:
         refuse_learning(family)
+    if family.flow and objective.given("weighting") and objective.weighting != "none":
+        raise UserError(
+            f"objective.weighting: {objective.weighting} is for diffusion, {family.name} is a flow; remove it "
+            "(objective.timesteps says which noise levels it learns most)"
+        )
+    schedule = read_json(place.path / "scheduler" / "scheduler_config.json")
+    noise_of(schedule, flow=family.flow, zero_terminal_snr=objective.zero_terminal_snr, shift=objective.shift)
     for key in ("recompute",):
         if getattr(recipe.train, key) and family.name not in ("sd", "sdxl", "sd3", "flux"):
             raise UserError(f"train.{key}: not with {family.name}; remove it")
