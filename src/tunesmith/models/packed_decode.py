@@ -18,7 +18,7 @@ from tunesmith.core.batch import WORTH_SHARING, Example, pack
 from tunesmith.core.virtual import virtual_of
 from tunesmith.models.attention import Packing
 from tunesmith.models.cache import Cache, Sizes, Step
-from tunesmith.models.language import STEP, behind, logit_shape, rounded
+from tunesmith.models.language import behind, logit_shape, rounded
 from tunesmith.models.thin import Switch
 from tunesmith.models.walk import mixing, serves, through, way_of, window_of
 
@@ -149,9 +149,9 @@ class PackedRows:
         return 0 if self.prefix is None else len(self.prefix)
 
     @property
-    def _round(self) -> int:
+    def _round(self) -> int | None:
         """What lengths of passes are multiples of, see `rounded`."""
-        return STEP if self.device.type == "cpu" and self.network.dtype == torch.bfloat16 else LEAST
+        return None if self.device.type == "cpu" and self.network.dtype == torch.bfloat16 else LEAST
 
     def _read_virtual(self) -> int:
         virtual = virtual_of(self.network)
