@@ -18,7 +18,7 @@ from tunesmith.environment import of_child
 from tunesmith.recipe import Recipe
 from tunesmith.rehearsal.measured import Measured
 from tunesmith.rehearsal.medium import Medium, medium_of
-from tunesmith.report.numbers import size
+from tunesmith.report.numbers import duration, size
 from tunesmith.show import Show
 
 DIARY, LINE = 300_000, 500  # bytes of the report and what belongs to it, and of a step's lines in the diaries
@@ -42,6 +42,12 @@ class Plan:
     def unit(self) -> str:
         """What the work of a step is counted in."""
         return medium_of(self.recipe.objective.eats).unit
+
+    @property
+    def longer(self) -> float | None:
+        """Seconds that the run takes more if all answers become as long as they may be; None where none are written."""
+        m = self.measured
+        return None if m.longest is None else m.longest - m.seconds["rollouts"] - m.seconds["training"]
 
     @property
     def memory(self) -> int:
@@ -90,6 +96,12 @@ class Plan:
                 f"Disk: {self.measured.kept} checkpoints of {size(self.measured.checkpoint)} are there at one time; "
                 "train.keep_checkpoints says how many stay."
             )
+        if self.longer is not None:
+            told = duration(self.seconds + self.longer)
+            said.append(
+                "Answers: taken to be as long as the base's are now. If all become as long as objective.answer_tokens "
+                f"lets them, the run takes {told}."
+            )
         if self.recipe.train.patience is not None:
             said.append("With train.patience the run may end earlier: this is the longest that it can take.")
         return said
@@ -102,6 +114,7 @@ class Plan:
             "machine_memory_bytes": self.machine_memory,
             "disk_bytes": sum(self.disk.values()),
             "seconds": self.seconds,
+            **({} if self.longer is None else {"seconds_at_most": self.seconds + self.longer}),
             "steps": m.steps,
             "tokens": m.tokens,
             "tokens_per_pass": m.tokens_per_pass,
@@ -116,11 +129,6 @@ def plan(recipe: Recipe, show: Show | None = None) -> Plan:
 
     Raises UserError for whatever the run would refuse, and when the memory does not hold the rehearsal.
     """
-    if recipe.objective.eats == "prompts":
-        raise UserError(
-            f"plan: how long the answers of a model become as it learns is not known before, so that a run with "
-            f"objective={recipe.objective.kind} cannot be planned; try train.max_steps=5, and see train in result.json"
-        )
     show, before = show or Show(), _cached()
     with _scratch(recipe.folder) as scratch:
         free = shutil.disk_usage(scratch).free

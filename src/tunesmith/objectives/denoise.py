@@ -59,10 +59,6 @@ class Denoise(ObjectiveConfig):
             raise ValueError("huber_c: read by loss=huber; remove it")
         return self
 
-    def given(self, name: str) -> bool:
-        """Whether a field has another value than the one that it has by itself: recipes of runs write every value."""
-        return bool(getattr(self, name) != type(self).model_fields[name].default)
-
     def __call__(self, model: nn.Module, batch: LatentBatch) -> Loss:
         apart = model(batch) - batch.targets  # (B, C, H, W)
         each = apart**2 if self.loss == "mse" else self._huber(apart)

@@ -10,7 +10,6 @@ import torch
 from tunesmith.artifact import save
 from tunesmith.core.freed import give_back
 from tunesmith.core.order import steps_per_epoch
-from tunesmith.ends import face
 from tunesmith.models.language import Packed
 from tunesmith.opening import Opened, open_base, open_source
 from tunesmith.proof import Proof
@@ -20,8 +19,9 @@ from tunesmith.rehearsal.clock import Clock, answer, refuse_too_large, save_chec
 from tunesmith.rehearsal.excerpt import Calendar, outline
 from tunesmith.rehearsal.measured import STAGES, Measured, most_held, resident
 from tunesmith.rehearsal.questions import Asked, ask_a_little
+from tunesmith.rehearsal.rollouts import play_a_little
 from tunesmith.rehearsal.training import optimizer_of, refer_a_little, train_a_little, validate_a_little
-from tunesmith.stages import attach, probe
+from tunesmith.stages import attach, model_of, probe, updates_of
 
 
 def rehearse(recipe: Recipe, scratch: Path, clock: Clock) -> Measured:
@@ -37,7 +37,7 @@ def rehearse(recipe: Recipe, scratch: Path, clock: Clock) -> Measured:
         clock.say(f"{key} = {choice['value']}: {choice['reason']}")
     fresh = most_held(torch.device("cpu"))
     with clock.stage("attach"):
-        model = face(opened.base.network, recompute=opened.recipe.train.recompute)
+        model = model_of(opened)
         attach(opened, model)
         Proof.begin(opened.base.network, opened.base.folder, probe(opened))
     return _played(opened, model, scratch, clock).model_copy(update={"fresh": fresh, "free": free})
@@ -45,12 +45,15 @@ def rehearse(recipe: Recipe, scratch: Path, clock: Clock) -> Measured:
 
 def _played(opened: Opened, model: Packed, scratch: Path, clock: Clock) -> Measured:
     config, prepared = opened.recipe.train, opened.prepared
-    steps = config.steps(steps_per_epoch(len(prepared.train), config.batch_size))
-    run = outline(prepared.train, config, steps, opened.tokens_per_pass)
+    steps = config.steps(updates_of(opened) * steps_per_epoch(len(prepared.train), config.batch_size))
     calendar = Calendar.of(config, steps, bool(prepared.validation))
     optimizer = optimizer_of(config, {name: p for name, p in model.named_parameters() if p.requires_grad})
     with clock.stage("training"):
-        trained = train_a_little(opened, model, optimizer, run)
+        if prepared.eats == "prompts":
+            trained = play_a_little(opened, model, optimizer, steps)
+        else:
+            run = outline(prepared.train, config, steps, opened.tokens_per_pass)
+            trained = train_a_little(opened, model, optimizer, run)
     if trained.limit is not None:
         clock.say(f"passes did not fit the memory; at most {trained.limit} tokens a pass")
     with clock.stage("validation"):
@@ -60,7 +63,7 @@ def _played(opened: Opened, model: Packed, scratch: Path, clock: Clock) -> Measu
         checkpoint = save_checkpoint(config.keep_checkpoints, optimizer, model, scratch)
     give_back()  # as a run does behind its last step
     with clock.stage("artifact"):
-        artifact = save(scratch, opened).described.bytes
+        artifact = save(scratch, opened, model).described.bytes
     beside = resident()
     with clock.stage("proof"):
         Proof.begin(opened.base.network, opened.base.folder, probe(opened))  # its end looks at the same once more
@@ -70,12 +73,13 @@ def _played(opened: Opened, model: Packed, scratch: Path, clock: Clock) -> Measu
     taken = clock.seconds
     return Measured(
         steps=steps,
-        tokens=run.tokens,
+        tokens=trained.tokens,
         tokens_per_pass=opened.tokens_per_pass,
         seconds=_probing(opened, trained.seconds / steps, validation)
         | {
             "opening": taken["start"] + taken["data"] + taken["load"] + taken["attach"],
             **({"reference": reference} if reference else {}),
+            **({"rollouts": trained.rollouts} if trained.rollouts else {}),
             "training": trained.seconds,
             "validation": validation * calendar.validations,
             "checkpoints": taken["checkpoints"] * calendar.saves,
@@ -84,6 +88,7 @@ def _played(opened: Opened, model: Packed, scratch: Path, clock: Clock) -> Measu
             "scoring": asked.scoring,
             "answers": asked.answers,
         },
+        longest=trained.longest,
         held=clock.held,
         beside=beside,
         fresh=0,

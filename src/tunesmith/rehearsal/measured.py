@@ -26,6 +26,8 @@ class Measured(BaseModel):
     tokens_per_pass: int
     seconds: dict[str, float]
     """Of each part of the run."""
+    longest: float | None = None
+    """Seconds of rollouts and training, were all answers as long as they may be; None where none are written."""
     held: dict[str, int]
     """The most bytes within each stage, in their order: on the GPU when there is one, else resident."""
     beside: int

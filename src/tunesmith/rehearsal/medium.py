@@ -10,6 +10,8 @@ TIME = {
     "opening": "that is the same for every run",
     "probe": "give train.learning_rate as a number, and nothing is tried",
     "reference": "the base reads each answer once, and what it said is kept for later runs over the same rows",
+    "rollouts": "fewer answers (objective.answers), shorter ones (objective.answer_tokens) or fewer prompts "
+    "(train.batch_size) take less",
     "training": "fewer steps (train.max_steps), fewer rows (data.limit) or shorter ones (data.max_length) take less",
     "validation": "validate less often (train.evaluate_every) or on fewer rows (data.split)",
     "checkpoints": "save less often (train.checkpoint_every)",

@@ -11,13 +11,15 @@ from torch import nn
 from tunesmith.core.answers import Answers
 from tunesmith.core.batch import Batch
 from tunesmith.evaluate.score import grouped, score_answers
-from tunesmith.models.language import STEP, Packed
+from tunesmith.models.language import Packed, rung
 from tunesmith.opening import Opened, own_rate
 from tunesmith.rehearsal.excerpt import Outline, differing, evenly
 from tunesmith.stages import feed_of
 from tunesmith.streams.answers import Reference, no_reference
 from tunesmith.streams.stream import Feed, Stream, steps
+from tunesmith.tasks.prompts import rewarded
 from tunesmith.tasks.task import validate
+from tunesmith.tasks.writing import AT_ONCE
 from tunesmith.train.config import Train
 from tunesmith.train.optimizer import Optimizer
 from tunesmith.train.size import measure
@@ -51,8 +53,11 @@ def optimizer_of(config: Train, parameters: Mapping[str, nn.Parameter]) -> Timed
 class Rehearsed:
     """What a few steps told."""
 
-    seconds: float  # of all steps of the run
+    seconds: float  # of all steps of the run, without the writing of answers
     limit: int | None  # tokens a pass, when a longer one did not fit the memory
+    tokens: int  # of all steps
+    rollouts: float = 0.0  # seconds in which answers are written and judged
+    longest: float | None = None  # seconds of both, were all answers as long as they may be
 
 
 def train_a_little(opened: Opened, model: Packed, optimizer: TimedOptimizer, run: Outline) -> Rehearsed:
@@ -61,7 +66,7 @@ def train_a_little(opened: Opened, model: Packed, optimizer: TimedOptimizer, run
     stepper = Stepper(model, opened.recipe.objective, optimizer, World(opened.device), clip=config.clip)
     feed = rehearsal_feed(opened, model)
     stream = steps(feed, opened.prepared.train, seed=config.seed, batch_size=config.batch_size)
-    rate = SMALL * (config.rate if config.learning_rate != "auto" else own_rate(opened.recipe)["value"])
+    rate = small_rate(opened)
     model.train()
 
     stepper.step(feed([min(opened.prepared.train, key=len)], 0), rate)
@@ -70,8 +75,8 @@ def train_a_little(opened: Opened, model: Packed, optimizer: TimedOptimizer, run
         tried: Sequence[Batch] = sorted(stream(step), key=size)[-2:]
         stepper.step(tried, rate)
 
-    seconds = typical(stepper, stream, rate, run, lambda batch: -(-measure(batch).tokens // STEP))
-    return Rehearsed(seconds, stepper.limit)
+    seconds = typical(stepper, stream, rate, run, lambda batch: rung(measure(batch).tokens))
+    return Rehearsed(seconds, stepper.limit, run.tokens)
 
 
 def typical(stepper: Stepper, stream: Stream, rate: float, run: Outline, kind: Callable[[Batch], Hashable]) -> float:
@@ -99,6 +104,11 @@ def typical(stepper: Stepper, stream: Stream, rate: float, run: Outline, kind: C
         updates.append(fed + optimizer.seconds)
         rates.append((time.perf_counter() - start - optimizer.seconds) / sum(map(size, tried)))
     return median(rates) * run.tokens + median(updates) * run.steps
+
+
+def small_rate(opened: Opened) -> float:
+    config = opened.recipe.train
+    return SMALL * float(config.rate if config.learning_rate != "auto" else own_rate(opened.recipe)["value"])
 
 
 def rehearsal_feed(opened: Opened, model: Packed) -> Feed:
@@ -134,6 +144,9 @@ def validate_a_little(opened: Opened, model: Packed) -> float:
     if not rows:
         return 0.0
     model.eval()
+    if opened.prepared.eats == "prompts":
+        some = rows[:AT_ONCE]
+        return timed(lambda: rewarded(opened)(model, some)) * len(rows) / len(some)
     feed = rehearsal_feed(opened, model)
 
     def score(places: Sequence[int]) -> None:
