@@ -155,13 +155,13 @@ def rung(tokens: int) -> int:
     return -(-tokens // step) * step
 
 
-def rounded(batch: TokenBatch, step: int | None = None) -> TokenBatch:
+def rounded(batch: TokenBatch, length: int | None = None) -> TokenBatch:
     """`batch` with a few idle tokens behind it, an example of their own that nobody sees or learns from.
 
     On a CPU each new number of rows costs oneDNN new kernels, some 0.1 s and 16 MB for a whole model; with lengths of
-    `rung`, or in steps of `step`, the same few are used again and again.
+    `rung` the same few are used again and again. `length`: another one to fill up to.
     """
-    spare = (rung(len(batch.tokens)) if step is None else -(-len(batch.tokens) // step) * step) - len(batch.tokens)
+    spare = (rung(len(batch.tokens)) if length is None else length) - len(batch.tokens)
     if not spare:
         return batch
     idle = torch.arange(spare, device=batch.tokens.device)
