@@ -138,7 +138,7 @@ class PackedAttention(torch.autograd.Function):
     def forward(  # noqa: PLR0913 - autograd takes no keywords
         ctx: Any, q: Tensor, k: Tensor, v: Tensor, groups: tuple[Slots, ...], scale: float, shared: int
     ) -> Tensor:
-        row = torch.empty_like(q)
+        (row,) = _rows(groups, q)
         sums = []
         for slots in groups:
             # torch counts heads of keys for itself: grouped queries need no copies
@@ -155,7 +155,7 @@ class PackedAttention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, out, *sums = ctx.saved_tensors
-        dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+        dq, dk, dv = _rows(ctx.groups, q, k, v)
         dout = grads[0]
         delta = (dout * out).sum(-1, keepdim=True, dtype=torch.float32)  # (T, H, 1)
         heads = torch.zeros(2, ctx.shared, *k.shape[1:], device=k.device)  # of keys and values that all examples share
@@ -168,6 +168,15 @@ class PackedAttention(torch.autograd.Function):
                     head += grid[:, :, : ctx.shared].float().sum(0).transpose(0, 1)
         dk[: ctx.shared], dv[: ctx.shared] = heads.to(k.dtype)
         return dq, dk, dv, None, None, None
+
+
+def _rows(groups: Sequence[Slots], *like: Tensor) -> list[Tensor]:
+    """-> rows to be filled, zero where tokens stand behind the last example and belong to none."""
+    used = sum(len(slots.own_tokens) for slots in groups)
+    rows = [torch.empty_like(x) for x in like]
+    for row in rows:
+        row[used:] = 0
+    return rows
 
 
 def _backward(slots: Slots, tensors: Sequence[Tensor], log_sum: Tensor, scale: float) -> tuple[Tensor, ...]:

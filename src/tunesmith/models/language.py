@@ -156,7 +156,7 @@ def rung(tokens: int) -> int:
 
 
 def rounded(batch: TokenBatch, length: int | None = None) -> TokenBatch:
-    """`batch` with a few idle tokens behind it, an example of their own that nobody sees or learns from.
+    """`batch` with a few idle tokens behind it, which belong to no example: nobody sees them or learns from them.
 
     On a CPU each new number of rows costs oneDNN new kernels, some 0.1 s and 16 MB for a whole model; with lengths of
     `rung` the same few are used again and again. `length`: another one to fill up to.
@@ -170,7 +170,6 @@ def rounded(batch: TokenBatch, length: int | None = None) -> TokenBatch:
         tokens=torch.cat([batch.tokens, torch.zeros_like(idle)]),
         labels=torch.cat([batch.labels, torch.full_like(idle, IGNORED)]),
         positions=torch.cat([batch.positions, idle + batch.shared]),
-        lengths=(*batch.lengths, spare),
         branches=None if batch.branches is None else torch.cat([batch.branches, torch.zeros_like(idle)]),
     )
 
