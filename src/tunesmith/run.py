@@ -60,7 +60,7 @@ def _run(recipe: Recipe, folder: Path, show: Show, known: Measured | None) -> Ru
     show.choices(opened.choices)
     model = model_of(opened)
     show.way(model.way)
-    attach(opened, model)
+    attach(opened, model, show.say)
     counts = parameter_counts(network)
     show.parameters(*counts)
     show.merging(opened.method.cannot_merge(network))
