@@ -70,12 +70,16 @@ def with_intervals(runs: list[Path]) -> dict[str, Any]:
     sides = [read_items(run, "tuned").outcomes for run in runs]
     right = np.array([[[rightness(outcome)] for outcome in side] for side in sides])  # (K, N, 1)
     found: dict[str, Any] = {"right": asdict(level(mean, right, share=True))}
-    gold = [outcome.gold for outcome in sides[0]]
-    if all(gold):
+    gold = [outcome.gold for outcome in sides[0] if outcome.gold is not None]
+    if gold:
         most = max(sorted(set(gold)), key=gold.count)
         same = np.array([[[float(label == most)] for label in gold]])
-        apart = difference(mean, same, right, higher_is_better=True)
-        found["more_than_always_the_same"] = {"mean": apart.mean, "low": apart.low, "high": apart.high}
+        more = difference(mean, same, right, higher_is_better=True)
+        found["more_than_always_the_same"] = {"mean": more.mean, "low": more.low, "high": more.high}
+    else:
+        apart = np.array([[outcome.preference[1] for outcome in side if outcome.preference] for side in sides])
+        sure = 1 / (1 + np.exp(-np.abs(apart)))  # what Bradley and Terry say of the answer with the higher reward
+        found["sure_of_the_higher"] = sure.mean(1).tolist()
     return found
 
 

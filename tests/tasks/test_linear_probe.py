@@ -103,7 +103,7 @@ def test_training_begins_knowing_more_than_by_chance(
         objective = {"kind": "classify", "head_start": start}
         opened, model, _ = _opened(folder(family), moods, objective, method=method)
         passes = feed_of(opened, model, lambda _: no_reference)(opened.prepared.train, None)
-        losses[start] = validate(model, opened.recipe.objective, passes, opened.device)["loss"]  # type: ignore[arg-type]
+        losses[start] = validate(model, opened.recipe.objective, passes, opened.device)["loss"]
     assert losses["fitted"] < 0.9 * losses["random"]
 
 

@@ -30,6 +30,7 @@ ROWS = 2048  # at most so many training rows are read
 FOLDS = 5
 PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
 ROUNDS = 100  # of L-BFGS
+LEAST = 1e-3  # of the size of all features: what hardly changes from row to row is not made large
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,9 @@ def fit_head(opened: "Opened", model: Packed, feed: Feed) -> str:
         folds = [_seen(model, feed(part, None), opened.device) for part in parts]
     finally:
         network.set_submodule(name, head)
-    spread = torch.cat([one.features for fold in folds for one in fold]).std(0, correction=0)  # (D,)
-    spread[spread == 0] = 1.0
+    features = torch.cat([one.features for fold in folds for one in fold])  # (A, D)
+    least = LEAST * float(features.square().mean().sqrt()) or 1.0
+    spread = features.std(0, correction=0).clamp(min=least)  # (D,)
     folds = [[Seen(one.batch, one.features / spread) for one in fold] for fold in folds]
     penalty, left_out = _penalty(objective, folds, head)
     everything = [one for fold in folds for one in fold]
