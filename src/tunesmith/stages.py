@@ -19,11 +19,14 @@ from tunesmith.evaluate.score import grouped
 from tunesmith.evidence import Questions, Watch, compared, evidence, measured
 from tunesmith.methods.method import Given
 from tunesmith.models.language import Packed
+from tunesmith.models.load import Say
 from tunesmith.models.valued import VALUE_HEAD, ValuedLM
 from tunesmith.opening import Opened, base_of
 from tunesmith.show import Show
+from tunesmith.streams.answers import no_reference
 from tunesmith.streams.stream import Feed, steps
 from tunesmith.tasks import TASKS
+from tunesmith.tasks.linear_probe import fit_head
 from tunesmith.tasks.prompts import rewarded
 from tunesmith.tasks.reference import referring
 from tunesmith.tasks.task import LiveFeed, Refer, attended, validate
@@ -36,8 +39,8 @@ PROBE = 4  # rows that the proof looks at
 PROBE_TOKENS = 64
 
 
-def attach(opened: Opened, model: Packed) -> None:
-    """Put the method into the network, with first values from the training rows where it wants them."""
+def attach(opened: Opened, model: Packed, say: Say) -> None:
+    """Put the method into the network, with first values from the training rows where they are wanted."""
     network, method = opened.base.network, opened.method
     torch.manual_seed(opened.recipe.train.seed)
     method.attach(network)
@@ -54,6 +57,8 @@ def attach(opened: Opened, model: Packed) -> None:
                 feed=partial(_read, model, some, opened),
             ),
         )
+    if getattr(opened.recipe.objective, "head_start", "random") == "fitted":
+        say(fit_head(opened, model, feed_of(opened, model, lambda _: no_reference)))
 
 
 def _read(model: Packed, rows: Sequence[Example], opened: Opened) -> None:

@@ -86,7 +86,7 @@ def probe(asked: dict[str, Any]) -> dict[str, Any]:
         return pictures.time_method(asked, _since_start())
     opened = _opened(recipe)
     model = face(opened.base.network, recompute=opened.recipe.train.recompute)
-    attach(opened, model)
+    attach(opened, model, _silent)
     opening, trying = _since_start(), RateProbe(opened, model, show)
     train = opened.recipe.train
     steps = train.steps(steps_per_epoch(len(opened.prepared.train), train.batch_size))

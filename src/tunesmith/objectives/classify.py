@@ -17,10 +17,10 @@ from pydantic import Field
 from tunesmith.core.loss import Loss
 from tunesmith.core.protocols import Eats, Ending, LanguageModel
 from tunesmith.core.targets import TargetBatch
-from tunesmith.objectives.objective import ObjectiveConfig
+from tunesmith.objectives.objective import ScoringConfig
 
 
-class Classify(ObjectiveConfig):
+class Classify(ScoringConfig):
     """Learn the label of each text, by a new head over the base."""
 
     eats: ClassVar[Eats] = "targets"

@@ -14,10 +14,10 @@ from pydantic import Field, model_validator
 from tunesmith.core.loss import Loss
 from tunesmith.core.protocols import Eats, Ending, LanguageModel
 from tunesmith.core.targets import TargetBatch
-from tunesmith.objectives.objective import ObjectiveConfig
+from tunesmith.objectives.objective import ScoringConfig
 
 
-class Regress(ObjectiveConfig):
+class Regress(ScoringConfig):
     """Learn the number that belongs to each text, by a new head over the base."""
 
     eats: ClassVar[Eats] = "targets"

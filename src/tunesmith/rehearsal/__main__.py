@@ -38,7 +38,7 @@ def rehearse(recipe: Recipe, scratch: Path, clock: Clock) -> Measured:
     fresh = most_held(torch.device("cpu"))
     with clock.stage("attach"):
         model = model_of(opened)
-        attach(opened, model)
+        attach(opened, model, clock.say)
         Proof.begin(opened.base.network, opened.base.folder, probe(opened))
     return _played(opened, model, scratch, clock).model_copy(update={"fresh": fresh, "free": free})
 
