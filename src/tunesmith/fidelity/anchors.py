@@ -23,21 +23,19 @@ class Anchors:
     real: np.ndarray  # (R, D)
     floor: float
     ceiling: float
-    closest: float  # the largest cosine of two real pictures
 
     @classmethod
     def of(cls, real: np.ndarray, others: np.ndarray) -> "Anchors":
         """Raises UserError where the encoder cannot tell the subject from others of its class."""
         if len(real) < 2:
             raise UserError(f"{len(real)} picture of the subject: two distinct ones are needed")
-        pairs = (real @ real.T)[np.triu_indices(len(real), 1)]
-        floor, ceiling = float((real @ others.T).mean()), float(pairs.mean())
+        floor, ceiling = float((real @ others.T).mean()), float(_pairs(real).mean())
         if ceiling <= floor:
             raise UserError(
                 f"the pictures of the subject are no more alike ({ceiling:.2f}) than it and others are ({floor:.2f}): "
                 "the encoder cannot tell it"
             )
-        return cls(real, floor, ceiling, float(pairs.max()))
+        return cls(real, floor, ceiling)
 
     def similarity(self, made: np.ndarray) -> np.ndarray:
         """(N, D) -> (N,), the bare cosine."""
@@ -47,13 +45,22 @@ class Anchors:
         """(N, D) -> (N,), on the scale: 0 another of the class, 1 the subject."""
         return (self.similarity(made) - self.floor) / (self.ceiling - self.floor)
 
-    def nearest(self, made: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(N, D) -> which real picture is the nearest, and its cosine; (N,) each."""
-        cosines = made @ self.real.T
-        return cosines.argmax(1), cosines.max(1)
+
+def closest(real: np.ndarray) -> float:
+    """(R, D) -> the largest cosine of two of them: what is nearer than that to one is taken for a copy of it."""
+    return float(_pairs(real).max())
+
+
+def nearest(made: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """(N, D), (R, D) -> (N,): the cosine with the nearest real picture."""
+    return (made @ real.T).max(1)
 
 
 def diversity(made: np.ndarray) -> float:
     """(N, D) -> 1 less the mean cosine of two pictures: 0 where all are one."""
-    pairs = (made @ made.T)[np.triu_indices(len(made), 1)]
-    return float(1 - pairs.mean())
+    return float(1 - _pairs(made).mean())
+
+
+def _pairs(vectors: np.ndarray) -> np.ndarray:
+    """-> the cosine of each two of them."""
+    return (vectors @ vectors.T)[np.triu_indices(len(vectors), 1)]

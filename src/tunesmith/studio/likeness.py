@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tunesmith.evaluate.family import Gathered
-from tunesmith.fidelity.anchors import Anchors
+from tunesmith.fidelity.anchors import Anchors, closest, nearest
 from tunesmith.fidelity.settings import Setting
 from tunesmith.fidelity.things import cut_out
 from tunesmith.models.seeing import Encoder
@@ -113,12 +113,12 @@ def copies(asked: Asked) -> tuple[Gathered, dict[str, Any]]:
     """-> the metrics; whole pictures are compared, for a copy has the background too."""
     family, encoder = asked.family(), asked.encoder
     real = encoder(asked.real)
-    closest = float((real @ real.T)[np.triu_indices(len(real), 1)].max())
-    both = [(encoder(pictures) @ real.T).max(1) for pictures in asked.pictures()]
+    most = closest(real)
+    both = [nearest(encoder(pictures), real) for pictures in asked.pictures()]
     family.means("nearest", [near.tolist() for near in both], "neither", asked.prompts)
-    family.means("copied", [(near > closest).astype(float).tolist() for near in both], "lower", asked.prompts)
+    family.means("copied", [(near > most).astype(float).tolist() for near in both], "lower", asked.prompts)
     first = asked.settings[0].prompt
     guided = asked.sides.painted("copies", _asks([first], GUIDED_SEEDS, GUIDED))
-    both = [(encoder(pictures) @ real.T).max(1) for pictures in guided]
-    family.means("copied/asked", [(near > closest).astype(float).tolist() for near in both], "lower")
+    both = [nearest(encoder(pictures), real) for pictures in guided]
+    family.means("copied/asked", [(near > most).astype(float).tolist() for near in both], "lower")
     return family, {}

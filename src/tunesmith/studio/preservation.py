@@ -25,7 +25,9 @@ def of_class(asked: Asked) -> tuple[Gathered, dict[str, Any]]:
     family = asked.family()
     twins = [setting.twin for setting in asked.settings][::2]
     moved, names = _drifts(asked, list(dict.fromkeys(twins)))
-    family.means("drift", [[0.0] * len(moved), moved], "neither", names)
+    family.means(
+        "drift", [[0.0] * len(moved), moved], "neither", names, unit=0.0
+    )  # no size of it is the one that matters
     anchors = asked.anchors(asked.encoder)
     both = [seen(asked.encoder, pictures) for pictures in asked.of_class()]
     each = len(both[0]) // len(twins)
