@@ -14,7 +14,7 @@ _SHOWN = 6  # grids of the course
 
 def before_after(files: RunFiles) -> Html | None:
     """-> the grids of base and tuned model side by side; None where nothing was painted."""
-    found = {name: files.pictures[name] for name in ("base", "tuned") if name in files.pictures}
+    found: dict[str, Path] = {name: files.pictures[name] for name in ("base", "tuned") if name in files.pictures}
     if not found:
         return None
     note = "A row for each prompt, a column for each seed; the same noise on both sides."
@@ -36,9 +36,9 @@ def subject(files: RunFiles) -> Html | None:
     found = files.result.fidelity if files.result is not None else {}
     if not found:
         return None
-    rows = [(*name.split(".", 1), metric) for name, metric in found.items()]
+    rows = [(*name.partition(".")[::2], metric) for name, metric in found.items()]
     note = "Base and tuned model at the same prompts and noise; pictures and scales are in suites.html."
-    return joined([compared((suite, name, metric) for suite, name, metric in rows), paragraph(note, class_="note")])
+    return joined([compared(rows), paragraph(note, class_="note")])
 
 
 def course(files: RunFiles) -> Html | None:

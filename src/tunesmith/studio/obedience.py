@@ -82,7 +82,7 @@ def _found(family: Gathered, asked: Asked) -> None:
     if len(twins) < 2:
         return
     own = [twins.index(setting.twin) for setting in _each(asked)]
-    sides = []
+    sides: list[list[float]] = []
     with asked.sides.base() as base, asked.sides.show.watch("reading the pictures", 2 * len(own), "pictures") as seen:
         for pictures in asked.pictures():
             sides.append([])
