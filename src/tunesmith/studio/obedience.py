@@ -68,7 +68,7 @@ def _table(asked: Asked, checks: Sequence[Sequence[dict[str, bool]]]) -> list[di
     for place, setting in enumerate(asked.settings):
         some = slice(place * asked.each, (place + 1) * asked.each)
         shares = [[value for check in side[some] for value in check.values()] for side in checks]
-        told = {name: f"{np.mean(share):.0%}" if share else "" for name, share in zip(SHOWN, shares, strict=True)}
+        told = {name: f"{100 * np.mean(share):.0f} %" if share else "" for name, share in zip(SHOWN, shares, strict=True)}
         rows.append({"": setting.prompt, **told})
     return rows
 
