@@ -68,8 +68,8 @@ def _table(asked: Asked, checks: Sequence[Sequence[dict[str, bool]]]) -> list[di
     for place, setting in enumerate(asked.settings):
         some = slice(place * asked.each, (place + 1) * asked.each)
         shares = [[value for check in side[some] for value in check.values()] for side in checks]
-        told = {name: f"{100 * np.mean(share):.0f} %" if share else "" for name, share in zip(SHOWN, shares, strict=True)}
-        rows.append({"": setting.prompt, **told})
+        told = [f"{100 * np.mean(share):.0f} %" if share else "" for share in shares]
+        rows.append({"": setting.prompt, **dict(zip(SHOWN, told, strict=True))})
     return rows
 
 
