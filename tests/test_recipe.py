@@ -113,6 +113,4 @@ def test_the_folder_is_named_after_the_recipe() -> None:
 
 
 def test_the_recipes_of_the_package() -> None:
-    assert len(RECIPES) == 1
-    for path in RECIPES:
-        assert read_recipe(path).output == "runs/quickstart"
+    assert {read_recipe(path).output for path in RECIPES} == {"runs/quickstart", "runs/quickstart-image"}

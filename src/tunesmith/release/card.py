@@ -107,15 +107,34 @@ def _number(value: float) -> str:
 
 
 def _not_measured(known: Known) -> list[str]:
+    there = {name.partition(".")[0] for name in known.metrics}
+    medium = "pictures" if known.result.paints else "texts"
+    missing = [
+        name
+        for name, suite in SUITES.items()
+        if suite.command is not None and name not in there and suite.of in (medium, "all")
+    ]
     if known.result.paints:
         return [
-            "Likeness to the subject, obedience to prompts, what was forgotten, bias, harmful pictures, and whether "
-            "pictures of the training are painted again: no suite asks an image model yet."
+            "Bias and harmful pictures: no suite asks an image model about them yet.",
+            *_pictures_missing(known, missing),
         ]
-    there = {name.partition(".")[0] for name in known.metrics}
-    missing = [name for name, suite in SUITES.items() if suite.command is not None and name not in there]
     if not missing:
         return ["Every suite that tunesmith has was measured; what those do not ask is not known."]
+    return _commands(known, missing)
+
+
+def _pictures_missing(known: Known, missing: Sequence[str]) -> list[str]:
+    """The suites of pictures ask about one subject, and not every run learned one."""
+    if known.result.objective != "dreambooth":
+        return [
+            "",
+            "Likeness, obedience, drift and copies: the suites ask about one subject, and this run learned none.",
+        ]
+    return ["", *_commands(known, missing)] if missing else []
+
+
+def _commands(known: Known, missing: Sequence[str]) -> list[str]:
     commands = {name: str(command(f"{name}.", known.run)).replace(str(known.run), "RUN") for name in missing}
     return [f"- {name} ({SUITES[name].area}): `{commands[name]}` measures it" for name in missing]
 

@@ -61,6 +61,24 @@ class Interval(Part):
     """Of the paired test."""
 
 
+class MetricFound(Part):
+    """One number of the base and of the tuned model, on the same items."""
+
+    base: float
+    tuned: float
+    difference: float
+    low: float
+    """Lower end of the 95 % interval of the difference."""
+    high: float
+    p: float | None
+    """Of the paired test, after Holm's correction over the metrics of the suite; null where there is none."""
+    verdict: str
+    """`better`, `worse`, `changed`, `equivalent within m` or `no detectable difference (...)`."""
+    n: int
+    """How many items were compared."""
+    better: Literal["higher", "lower", "neither"]
+
+
 class Evaluated(Part):
     before: dict[str, float] = Field(default_factory=dict)
     """The base model, by the name of the metric."""
@@ -131,6 +149,8 @@ class RunResult(Part):
     parameters: Parameters | None = None
     train: Training | None = None
     evaluation: Evaluated | None = None
+    fidelity: dict[str, MetricFound] = Field(default_factory=dict)
+    """Of a single subject that was learned, by `suite.metric` as in `suites.json`; empty where nothing judged."""
     artifact: Artifact | None = None
     proof: dict[str, bool] = Field(default_factory=dict)
     """Each check by name; a run with one that is false has failed."""

@@ -140,6 +140,7 @@ def _tile(label: str, value: str, note: str) -> Html:
 def _sections(files: RunFiles, folder: Path) -> list[Html]:
     parts = {
         "Pictures before and after": pictures.before_after(files),
+        "The subject": pictures.subject(files),
         "Before and after": evidence.before_after(files),
         "Confusion tables": evidence.confusions(files),
         "Sureness": reliability(files),

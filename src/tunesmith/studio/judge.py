@@ -38,7 +38,7 @@ class Judge:
             for picture in self.pictures:
                 latent = self.feed.store.latent(picture, 0)
                 self._batches += judged(latent, self.feed.teller, self.feed.judging, LEVELS)
-        said = _answers(model, self._batches, self.feed)
+        said = answers(model, self._batches, self.feed)
         wanted = [batch.targets[0] for batch in self._batches]
         each = [((a - b) ** 2).mean() for a, b in zip(said, wanted, strict=True)]
         return torch.stack(each).view(-1, LEVELS)
@@ -65,12 +65,12 @@ class Judge:
             )
         if self._before is None:
             with self.feed.base() as base:
-                self._before = torch.stack(_answers(base, self._class, self.feed))
-        return float(((torch.stack(_answers(model, self._class, self.feed)) - self._before) ** 2).mean())
+                self._before = torch.stack(answers(base, self._class, self.feed))
+        return float(((torch.stack(answers(model, self._class, self.feed)) - self._before) ** 2).mean())
 
 
 @torch.no_grad()
-def _answers(model: Denoiser, batches: Sequence[LatentBatch], feed: PictureFeed) -> list[Tensor]:
+def answers(model: Denoiser, batches: Sequence[LatentBatch], feed: PictureFeed) -> list[Tensor]:
     """-> (C, H, W) for each batch of one picture, in their order."""
     opened = feed.opened
     places = {id(batch): place for place, batch in enumerate(batches)}

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from tunesmith.bases import resolve
-from tunesmith.catalogue.fetch import default_cache
+from tunesmith.catalogue.entries import entry, is_data
+from tunesmith.catalogue.fetch import default_cache, fetch
 from tunesmith.core.errors import UserError
 from tunesmith.core.files import write_json
 from tunesmith.methods.activity import base_only
@@ -25,6 +26,7 @@ from tunesmith.models.precision import Probe, choose
 from tunesmith.objectives.denoise import Denoise
 from tunesmith.objectives.dreambooth import DreamBooth
 from tunesmith.opening import CHOICES, own_rate, the_device
+from tunesmith.pictures.config import Pictures
 from tunesmith.pictures.prepare import PreparedPictures, prepare
 from tunesmith.recipe import Recipe
 
@@ -112,7 +114,7 @@ def open_base(recipe: Recipe, place: Place, folder: Path | None, say: Say) -> Op
     base = load_pipeline(place, dtype=probe.dtype, cache=default_cache())
     objective = recipe.objective
     prompt = objective.prompt if isinstance(objective, DreamBooth) else None
-    pictures = recipe.pictures
+    pictures = on_disk(recipe, say)
     prepared = prepare(pictures, size=pictures.size or base.size, multiple=base.multiple, prompt=prompt)
     if not prepared.train:
         raise UserError("data.train: no picture is left to train on")
@@ -127,6 +129,15 @@ def open_base(recipe: Recipe, place: Place, folder: Path | None, say: Say) -> Op
     for part in (base.family.denoiser, "vae", *base.family.encoders):
         base.parts[part].to(device)
     return Opened(full, base, prepared, device, probe, choices)
+
+
+def on_disk(recipe: Recipe, say: Say) -> Pictures:
+    """-> the `data` section with a name of the catalogue replaced by its folder. The recipe keeps the name."""
+    pictures, name = recipe.pictures, recipe.pictures.train
+    if not (isinstance(name, str) and is_data(name)):
+        return pictures
+    say(entry(name).label)
+    return pictures.model_copy(update={"train": str(fetch(name, allow_download=recipe.allow_download, say=say))})
 
 
 def _kept(folder: Path | None) -> dict[str, dict[str, Any]] | None:
