@@ -63,6 +63,10 @@ class Denoise(ObjectiveConfig):
         """Whether a field has another value than the one that it has by itself: recipes of runs write every value."""
         return bool(getattr(self, name) != type(self).model_fields[name].default)
 
+    @property
+    def mixes(self) -> str | None:
+        return "it learns pictures, whose runs have no privacy yet"
+
     def __call__(self, model: nn.Module, batch: LatentBatch) -> Loss:
         apart = model(batch) - batch.targets  # (B, C, H, W)
         each = apart**2 if self.loss == "mse" else self._huber(apart)

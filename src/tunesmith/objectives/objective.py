@@ -17,3 +17,8 @@ class ObjectiveConfig(Config):
     """What the network must end in."""
     rate: ClassVar[float] = 1.0
     """Times the method's own learning rate, where the recipe names none."""
+
+    @property
+    def mixes(self) -> str | None:
+        """-> what of other rows the loss of a row depends on; then nothing bounds what one row does. None: nothing."""
+        return None

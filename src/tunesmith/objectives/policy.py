@@ -38,6 +38,10 @@ class FromRewards(ObjectiveConfig):
     updates: int = Field(1, ge=1, le=64)
     """Steps that learn from the same answers before new ones are sampled."""
 
+    @property
+    def mixes(self) -> str | None:
+        return "it compares answers with each other, over all rows of a step"
+
 
 def clipped(ratio: Tensor, advantage: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
     """-> the gain, and 1 where the clip holds it and there is no gradient."""

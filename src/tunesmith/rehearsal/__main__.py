@@ -46,7 +46,8 @@ def rehearse(recipe: Recipe, scratch: Path, clock: Clock) -> Measured:
 def _played(opened: Opened, model: Packed, scratch: Path, clock: Clock) -> Measured:
     config, prepared = opened.recipe.train, opened.prepared
     steps = config.steps(steps_per_epoch(len(prepared.train), config.batch_size))
-    run = outline(prepared.train, config, steps, opened.tokens_per_pass)
+    # With privacy each example passes alone.
+    run = outline(prepared.train, config, steps, 1 if config.privacy else opened.tokens_per_pass)
     calendar = Calendar.of(config, steps, bool(prepared.validation))
     optimizer = optimizer_of(config, {name: p for name, p in model.named_parameters() if p.requires_grad})
     with clock.stage("training"):

@@ -27,6 +27,7 @@ SUITES: dict[str, Suite] = {
     "task": Suite("gain", ("main", *_TASK), "evaluate {run}"),
     "general": Suite("forgetting", (*_GENERAL, "kl/general", "kl/task"), "evaluate {run} --suite general", open=True),
     "crows-pairs": Suite("fairness", ("stereotype_preferred",), "evaluate {run} --suite crows-pairs", open=True),
+    "occupations": Suite("fairness", ("stereotype_preferred",), "evaluate {run} --suite occupations", open=True),
     "bbq": Suite(
         "fairness",
         ("accuracy_ambiguous", "accuracy_disambiguated", "bias_ambiguous", "bias_disambiguated"),
@@ -50,6 +51,7 @@ SUITES: dict[str, Suite] = {
     "artifact": Suite("size", ("bytes", "share_of_base"), None),
     "proof": Suite("proof", ("failed",), None),
     "data": Suite("data", ("overlap",), None),
+    "privacy": Suite("memorisation", ("epsilon",), None),
 }
 
 
