@@ -18,8 +18,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="What to ask: task, general, slices, calibration, drift, memorisation, crows-pairs, bbq, refusals, "
-            "or all. Give it several times for several.",
+            help="What to ask: task, general, slices, calibration, drift, memorisation, crows-pairs, occupations, bbq, "
+            "refusals, or all. Give it several times for several.",
         ),
     ] = None,
     column: Annotated[
