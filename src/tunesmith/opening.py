@@ -21,6 +21,7 @@ from tunesmith.data.hub import looks_like_hub
 from tunesmith.data.index import INDEX
 from tunesmith.data.prepare import Prepared, prepare
 from tunesmith.ends import head_for
+from tunesmith.guarantee import KEY, promise
 from tunesmith.methods.activity import base_only
 from tunesmith.methods.head import with_head
 from tunesmith.methods.method import MethodConfig
@@ -95,7 +96,7 @@ def begun(folder: Path) -> bool:
 def forget(folder: Path) -> None:
     """Take out of a run folder what a run writes before its first checkpoint."""
     assert not begun(folder)
-    for name in (RECIPE, CHOICES, FACTS, CANARIES, INDEX, *LEFT):
+    for name in (RECIPE, CHOICES, FACTS, CANARIES, INDEX, KEY, *LEFT):
         (folder / name).unlink(missing_ok=True)
     for name in ("checkpoints", "rollouts"):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -135,6 +136,8 @@ def open_source(recipe: Recipe, say: Say, without: Collection[str] = ()) -> Sour
             "train.learning_rate: auto compares rates on validation rows, and there are none; "
             "give data.validation, a second part in data.split, or a number"
         )
+    if recipe.train.privacy is not None:
+        promise(recipe.train, prepared)
     if prepared.eats == "prompts":
         prepared.facts["reward"] = refuse_rows(recipe.objective, prepared, context)
     return Source(named, place, prepared, tokenizer)
@@ -203,6 +206,8 @@ class Opened:
     def shown(self) -> list[Any]:
         """The training examples that the run's steps come to: all of them, unless it ends within its first epoch."""
         config, rows = self.recipe.train, self.prepared.train
+        if config.privacy is not None:
+            return list(rows)  # which are drawn is a secret, and any may be
         steps = config.steps(steps_per_epoch(len(rows), config.batch_size))
         return [rows[place] for place in seen(config.seed, len(rows), config.batch_size, steps)]
 

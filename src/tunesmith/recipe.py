@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -76,6 +76,21 @@ class Recipe(Config):
         if self.base_quantize is not None and reason is not None:
             kind = self.method.kind
             raise ValueError(f"base_quantize: {self.base_quantize} and method {kind} cannot be together, {reason}")
+        return self
+
+    @model_validator(mode="after")
+    def _rows_apart_when_private(self) -> "Recipe":
+        kind = self.objective.kind
+        if self.train.privacy is None:
+            return self
+        if (reason := self.objective.mixes) is not None:
+            raise ValueError(f"train.privacy: what one row does to objective={kind} cannot be bounded: {reason}")
+        if self.method.reads_rows:
+            kind = self.method.kind
+            raise ValueError(
+                f"train.privacy: method {kind} would begin with what training rows hold, before any noise; "
+                + ("choose another start" if kind == "lora" else "give method.text, words of your own")
+            )
         return self
 
     @property
@@ -249,6 +264,7 @@ def _fields_at(place: Sequence[str]) -> list[str]:
     here: type[BaseModel] = Recipe
     for part in place:
         below = METHODS.get(part) or OBJECTIVES.get(part) or MEDIA.get(part) or here.model_fields[part].annotation
-        if isinstance(below, type) and issubclass(below, BaseModel):
-            here = below
+        for one in (below, *get_args(below)):  # of a section that may be absent, the section
+            if isinstance(one, type) and issubclass(one, BaseModel):
+                here = one
     return list(here.model_fields)

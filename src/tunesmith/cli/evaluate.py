@@ -19,9 +19,9 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="What to ask: task, general, slices, calibration, drift, memorisation, crows-pairs, bbq, refusals, "
-            "or all; of a run on pictures of one subject: subject, prompts, class, copies, or all. Give it several "
-            "times for several.",
+            help="What to ask: task, general, slices, calibration, drift, memorisation, crows-pairs, occupations, bbq, "
+            "refusals, or all; of a run on pictures of one subject: subject, prompts, class, copies, or all. "
+            "Give it several times for several.",
         ),
     ] = None,
     column: Annotated[

@@ -32,6 +32,10 @@ class Classify(ScoringConfig):
     weights: Literal["none", "balanced"] = "none"
     """balanced: rows of rare labels count more, so that each label counts the same."""
 
+    @property
+    def mixes(self) -> str | None:
+        return "balanced weights follow how many rows each label has" if self.weights == "balanced" else None
+
     def __call__(self, model: LanguageModel, batch: TargetBatch) -> Loss:
         scores = model(batch.packed)  # (N, C)
         wanted = batch.targets.long()

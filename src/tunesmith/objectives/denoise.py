@@ -59,6 +59,10 @@ class Denoise(ObjectiveConfig):
             raise ValueError("huber_c: read by loss=huber; remove it")
         return self
 
+    @property
+    def mixes(self) -> str | None:
+        return "it learns pictures, whose runs have no privacy yet"
+
     def __call__(self, model: nn.Module, batch: LatentBatch) -> Loss:
         apart = model(batch) - batch.targets  # (B, C, H, W)
         each = apart**2 if self.loss == "mse" else self._huber(apart)

@@ -22,6 +22,11 @@ class ObjectiveConfig(Config):
         """Whether a field has another value than the one that it has by itself: recipes of runs write every value."""
         return bool(getattr(self, name) != type(self).model_fields[name].default)
 
+    @property
+    def mixes(self) -> str | None:
+        """-> what of other rows the loss of a row depends on; then nothing bounds what one row does. None: nothing."""
+        return None
+
 
 class ScoringConfig(ObjectiveConfig):
     """An objective whose network ends in a head."""

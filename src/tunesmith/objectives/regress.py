@@ -35,6 +35,10 @@ class Regress(ScoringConfig):
             raise ValueError("delta: only error=huber has it; set that, or remove it")
         return self
 
+    @property
+    def mixes(self) -> str | None:
+        return "its values are in standard units of all training rows"
+
     def __call__(self, model: LanguageModel, batch: TargetBatch) -> Loss:
         found = model(batch.packed)[:, 0]  # (N,)
         if self.error == "huber":

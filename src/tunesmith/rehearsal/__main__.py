@@ -52,7 +52,8 @@ def _played(opened: Opened, model: Packed, scratch: Path, clock: Clock) -> Measu
         if prepared.eats == "prompts":
             trained = play_a_little(opened, model, optimizer, steps)
         else:
-            run = outline(prepared.train, config, steps, opened.tokens_per_pass)
+            # With privacy each example passes alone.
+            run = outline(prepared.train, config, steps, 1 if config.privacy else opened.tokens_per_pass)
             trained = train_a_little(opened, model, optimizer, run)
     if trained.limit is not None:
         clock.say(f"passes did not fit the memory; at most {trained.limit} tokens a pass")

@@ -12,6 +12,7 @@ from tunesmith.report.account import PROOF
 from tunesmith.report.answer import answer
 from tunesmith.report.document import RunResult
 from tunesmith.report.numbers import count, duration, share, size
+from tunesmith.report.privacy import told
 
 UNSTATED = "nobody stated it"
 UNKNOWN = "not recorded: the run is of an older version"
@@ -22,6 +23,7 @@ def card(known: Known, verdict: Verdict | None) -> str:
     parts = [
         ("What it is", _identity(known)),
         ("Training data", _data(known)),
+        ("What is promised about training rows", _promised(known.result)),
         ("What was measured", _measured(known)),
         ("What was not measured", _not_measured(known)),
         ("Verdict", _verdict(verdict)),
@@ -89,6 +91,10 @@ def _flat(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {said}" for key, inner in value.items() if (said := _flat(inner)))
     return str(value or "")
+
+
+def _promised(result: RunResult) -> list[str]:
+    return ["Nothing: it was trained without differential privacy."] if result.privacy is None else told(result.privacy)
 
 
 def _measured(known: Known) -> list[str]:

@@ -29,6 +29,7 @@ SUITES: dict[str, Suite] = {
     "task": Suite("gain", ("main", *_TASK), "evaluate {run}", of="all"),
     "general": Suite("forgetting", (*_GENERAL, "kl/general", "kl/task"), "evaluate {run} --suite general", open=True),
     "crows-pairs": Suite("fairness", ("stereotype_preferred",), "evaluate {run} --suite crows-pairs", open=True),
+    "occupations": Suite("fairness", ("stereotype_preferred",), "evaluate {run} --suite occupations", open=True),
     "bbq": Suite(
         "fairness",
         ("accuracy_ambiguous", "accuracy_disambiguated", "bias_ambiguous", "bias_disambiguated"),
@@ -67,6 +68,7 @@ SUITES: dict[str, Suite] = {
     "artifact": Suite("size", ("bytes", "share_of_base"), None, of="all"),
     "proof": Suite("proof", ("failed",), None, of="all"),
     "data": Suite("data", ("overlap",), None, of="all"),
+    "privacy": Suite("memorisation", ("epsilon",), None),
 }
 
 

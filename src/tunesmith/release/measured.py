@@ -113,6 +113,8 @@ def _facts(files: RunFiles, result: RunResult) -> dict[str, float]:
     }
     if artifact.base_bytes:
         found["artifact.share_of_base"] = artifact.bytes / artifact.base_bytes
+    if result.privacy is not None and result.privacy.epsilon is not None and not result.privacy.reproducible:
+        found["privacy.epsilon"] = result.privacy.epsilon
     overlap = files.data.get("overlap")
     if isinstance(overlap, Mapping):
         counts = [number(one, key) or 0.0 for one in overlap.values() for key in ("exact", "near")]

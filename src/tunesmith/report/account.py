@@ -11,6 +11,7 @@ from tunesmith.report.evidence import missing
 from tunesmith.report.folder import RunFiles
 from tunesmith.report.markup import Html, element, flattened, joined, listing, pairs, paragraph, shown, table
 from tunesmith.report.numbers import count, duration, share, size
+from tunesmith.report.privacy import told
 
 PROOF = {
     "frozen_unchanged": "Weights that should stay as they were are equal to the last byte.",
@@ -174,6 +175,12 @@ def proof(files: RunFiles) -> Html:
         for name, held in checks.items()
     )
     return element("ul", *lines, class_="proof")
+
+
+def promised(files: RunFiles) -> Html | None:
+    """Of a run with differential privacy; of others there is nothing to say here."""
+    found = files.result.privacy if files.result else None
+    return element("ul", *(element("li", sentence) for sentence in told(found))) if found else None
 
 
 NOT_OF_PEFT = ("full", "bottleneck", "bitfit")

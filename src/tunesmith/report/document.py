@@ -20,6 +20,24 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
+class Privacy(Part):
+    """Of a run with `train.privacy`: what its weights give away at most about any one training row."""
+
+    epsilon: float | None
+    """Over all steps that were planned, also when the run stopped earlier; null: there was no noise, and no promise."""
+    delta: float
+    noise_multiplier: float
+    """Deviation of the noise on the sum of a step, in lengths of `clip`."""
+    clip: float
+    """The longest gradient of one row."""
+    sample_rate: float
+    """The chance of a row to be drawn at a step, each by itself (Poisson sampling)."""
+    steps: int
+    rows: int
+    reproducible: bool
+    """Whether the noise follows from the seed of the recipe: then the promise does not hold for who knows it."""
+
+
 class Parameters(Part):
     trainable: int
     """Numbers that training may change."""
@@ -148,6 +166,8 @@ class RunResult(Part):
     objective: str
     parameters: Parameters | None = None
     train: Training | None = None
+    privacy: Privacy | None = None
+    """null without `train.privacy`: nothing is promised about training rows."""
     evaluation: Evaluated | None = None
     fidelity: dict[str, MetricFound] = Field(default_factory=dict)
     """Of a single subject that was learned, by `suite.metric` as in `suites.json`; empty where nothing judged."""

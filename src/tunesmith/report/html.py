@@ -152,6 +152,7 @@ def _sections(files: RunFiles, folder: Path) -> list[Html]:
         "Answers over time": rewards.samples(files),
         "Forgetting": evidence.forgetting(files),
         "Proof": account.proof(files),
+        "What is promised about training rows": account.promised(files),
         "How to use it": account.use(files, folder),
         "What it cost": account.cost(files),
         "What was asked": account.asked(files),

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from tunesmith.core.config import Config
+from tunesmith.train.privacy import Privacy
 
 OptimizerKind = Literal["adamw", "adamw8bit", "paged_adamw8bit"]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
@@ -88,6 +89,19 @@ class Train(Config):
 
     tensorboard: bool = False
     """Write TensorBoard files as well (needs the extra `tensorboard`)."""
+
+    privacy: Privacy | None = None
+    """Differential privacy for each training row; see docs/how-to/private-training.md. None: none."""
+
+    @model_validator(mode="after")
+    def _private_alone(self) -> "Train":
+        if self.privacy is None:
+            return self
+        if self.learning_rate == "auto":
+            raise ValueError("train.learning_rate: auto trains on the rows before the privacy counts; give a number")
+        if self.clip != type(self).model_fields["clip"].default:
+            raise ValueError("train.clip: has no part in a run with train.privacy; set train.privacy.clip instead")
+        return self
 
     @model_validator(mode="after")
     def _patience_has_room(self) -> "Train":

@@ -18,6 +18,7 @@ from tunesmith.train.checkpoint import Checkpoints, Snapshot
 from tunesmith.train.config import Train
 from tunesmith.train.metrics import Metrics, peak_memory, timings
 from tunesmith.train.optimizer import Optimizer
+from tunesmith.train.private_step import Noise, stepper_of
 from tunesmith.train.progress import Event, Fitted, Progress
 from tunesmith.train.schedule import factor
 from tunesmith.train.signals import StopRequest
@@ -47,13 +48,14 @@ def fit(  # noqa: PLR0913 - all parts of a run meet here, and nowhere else
     on_event: Callable[[Event], None] = _ignore,
     epoch_steps: int | None = None,
     rates: Mapping[str, float] | None = None,
+    noise: Noise | None = None,
 ) -> Fitted:
     """Train the parameters of `model` that require a gradient for `steps` steps, or go on where an earlier call ended.
 
     `stream(step)` gives the passes of a step (from 0) and is a pure function; `evaluate()` gives validation values, of
     which `loss` decides what is best. At the end the model has the best weights, or the last where nothing is
     validated. The caller holds the lock of `folder`; the rate of `config` is set; `epoch_steps` is only told; `rates`
-    are those parameters that get a multiple of the rate.
+    are those parameters that get a multiple of the rate; with `noise` each pass of the stream holds one example.
 
     Raises NotFinite or another RunFailed with the step and the last good checkpoint, and UserError when the folder
     belongs to another run, is full or cannot be written.
@@ -65,7 +67,7 @@ def fit(  # noqa: PLR0913 - all parts of a run meet here, and nowhere else
     optimizer = Optimizer(
         parameters, weight_decay=config.weight_decay, betas=config.betas, rates=rates, kind=config.optimizer
     )
-    stepper = Stepper(model, objective, optimizer, world, clip=config.clip)
+    stepper = stepper_of(model, objective, optimizer, world, config.clip, noise)
     checkpoints = Checkpoints(folder / "checkpoints", fingerprints, keep=config.keep_checkpoints)
     # AdamW keeps two moments for each parameter, and a float32 copy where that is narrower.
     moments = 8 if config.optimizer == "adamw" else 2
@@ -112,7 +114,7 @@ class _Course:
         snapshot = self.checkpoints.load(self.saved)
         self._put(snapshot.trainable)
         self.stepper.optimizer.load(snapshot.optimizer)
-        self.stepper.limit = snapshot.progress.limit
+        self.stepper.resume(snapshot.progress.limit, self.saved)
         self.done = snapshot.progress
         randomness.restore(snapshot.rng, self.stepper.world.device)
         self.on_event(Event("resumed", self.saved, f"from {self.checkpoints.path(self.saved)}"))
