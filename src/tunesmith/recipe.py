@@ -98,6 +98,16 @@ class Recipe(Config):
         return self.evaluate.of_ending(self.objective.ending)
 
     @property
+    def left_to_trial(self) -> list[str]:
+        """The keys whose value is `auto`, to be found by trials on validation rows."""
+        given = {
+            "method.rank": getattr(self.method, "rank", None),
+            "train.learning_rate": self.train.learning_rate,
+            "train.epochs": self.train.epochs,
+        }
+        return [key for key, value in given.items() if value == "auto"]
+
+    @property
     def fingerprint(self) -> str:
         """sha256 of all that decides the result: everything but where it is written."""
         deciding = self.model_dump(mode="json", exclude={"output", "allow_download"})
@@ -193,7 +203,12 @@ def _override(values: dict[str, Any], text: str) -> None:
         value = yaml.load(written, Loader=StrictLoader) if written else None
     except yaml.YAMLError as error:
         raise UserError(f"{key}: `{written}` is not a valid value: {' '.join(str(error).split())}") from error
-    *path, last = key.strip().split(".")
+    put(values, key.strip(), value)
+
+
+def put(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set the dotted `key` in nested plain `values`; what is not there is made, a short form is spelled out."""
+    *path, last = key.split(".")
     for part in path:
         below = values.get(part)
         if isinstance(below, str):  # a short form: `data: file` or `method: lora`
