@@ -75,7 +75,11 @@ def look(asked: dict[str, Any]) -> dict[str, Any]:
         open_painter(recipe, _silent)
         config = recipe.pictures
         found = pictures(config, size=config.size or 64, multiple=8, prompt=getattr(recipe.objective, "prompt", None))
-        parts = {"train": len(found.train), "validation": len(found.validation), "test": len(found.test)}
+        parts = {
+            "train": len(found.train),
+            "validation": len(found.validation),
+            "test": 0,
+        }  # pictures have no test part
     else:
         prepared = open_source(recipe, _silent).prepared
         parts = {name: len(getattr(prepared, name)) for name in ("train", "validation", "test")}
@@ -104,15 +108,11 @@ def trial(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def test(asked: dict[str, Any]) -> dict[str, Any]:
-    """The winner on the test rows. -> its evaluation as result.json holds it, and where."""
-    recipe, place = make_recipe(asked["recipe"]), Path(asked["run"])
-    if recipe.objective.eats == "pictures":  # what is measured there is made while a run goes on
-        place = Path(asked["again"])
-        run(recipe.model_copy(update={"output": str(place)}), Show(_silent))
-    else:
-        measure_again(place, None, Show(_silent))
+    """The winner on the test rows. -> its evaluation as result.json holds it."""
+    place = Path(asked["run"])
+    measure_again(place, None, Show(_silent))
     found = RunResult.read(place).evaluation
-    return {"run": str(place), "evaluation": found.model_dump(mode="json") if found else None}
+    return {"evaluation": found.model_dump(mode="json") if found else None}
 
 
 def _silent(line: str) -> None:

@@ -24,7 +24,7 @@ from tunesmith.sweep.study import NAME as JOURNAL
 from tunesmith.sweep.study import Study
 from tunesmith.sweep.workers import Ended, Workers
 
-TRIALS, WINNER = "trials", "winner"  # folders
+TRIALS = "trials"  # a folder
 BEST, TESTED, SPENT, PARTS = "best.yaml", "tested.json", "spent.json", "parts.json"
 LOG = "workers.log"
 HOPELESS = 3  # trials that fail before any is finished: the next will fail too
@@ -210,20 +210,14 @@ class Course:
         """The test rows, for the winner alone."""
         path = self.folder / TESTED
         self.tested: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
-        recipe = self.asked.recipe_of(self.best.params)
-        if not recipe.evaluate.enabled or not self.parts["test"]:
+        if not self.asked.recipe_of(self.best.params).evaluate.enabled or not self.parts["test"]:
             self._add("no test rows, or evaluate.enabled is false: the winner is not measured on rows of its own")
             return
         if any(one["trial"] == self.best.number for one in self.tested):
             return
         self.say("the winner on the test rows")
         try:
-            found = self._done(
-                "test",
-                recipe=recipe.model_dump(mode="json"),
-                run=str(self.place(self.best.number)),
-                again=str(self.folder / WINNER),
-            )
+            found = self._done("test", run=str(self.place(self.best.number)))
         except (UserError, RunFailed) as error:
             self._add(f"the winner could not be measured on the test rows: {error}")
             return

@@ -49,7 +49,6 @@ def _document(asked: Asked, course: Course) -> Sweep:
         for trial in course.study.ended
     ]
     tested = next((one for one in course.tested if one["trial"] == best.number), None)
-    run = Path(tested["run"]) if tested else course.place(best.number)
     return Sweep(
         base=recipe.base,
         data=", ".join(recipe.data.sources),
@@ -64,7 +63,7 @@ def _document(asked: Asked, course: Course) -> Sweep:
             values=best.params,
             result=sign * best.value,
             recipe=BEST,
-            run=str(run.relative_to(course.folder)),
+            run=str(course.place(best.number).relative_to(course.folder)),
         ),
         importance=course.study.importance(),
         evaluation=tested["evaluation"] if tested else None,
