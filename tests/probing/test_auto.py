@@ -1,6 +1,7 @@
 """A rank and a number of epochs of `auto`: what is chosen, told and kept, and that the run is the one with numbers."""
 
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def test_both_are_found_told_and_leave_no_trace(recipe: Recipe, tmp_path: Path) 
     assert rank.tried is not None and [one.value for one in rank.tried] == [0, 4, 8, 16, 32]
     assert rank.value in (4, 8, 16, 32) and "4 ranks tried for 4 steps each" in rank.reason, "64 is wider than a layer"
     assert epochs.tried is not None and epochs.tried[0].value == 0 and 1 <= epochs.value <= 8
-    assert "epochs of all of the 48 training rows at a constant rate" in epochs.reason
+    assert re.search(r"\d epochs of all 4\d training rows at a constant rate", epochs.reason)
     assert any(line.startswith("rank 16: validation loss") for line in said)
     assert any(line.startswith("epochs 1: validation loss") for line in said)
     page = (tmp_path / "auto" / "report.html").read_text()

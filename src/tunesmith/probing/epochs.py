@@ -56,11 +56,11 @@ def chosen_epochs(opened: Opened, model: Packed, show: Show) -> dict[str, Any]:
     trials = [Trial(epoch, loss) for epoch, loss in enumerate(losses, start=1)]
     value, why = best(trials, start, 1, KEY)
     whole = len(rows) == len(opened.prepared.train)
-    how = "all" if whole else f"a sample of {len(rows)}"
+    how = f"all {len(rows)}" if whole else f"{len(rows)} of the {len(opened.prepared.train)}"
     doubt = "" if whole else "; with all rows the loss may turn later"
     return {
         "value": float(value),
-        "reason": f"{why}; {len(trials)} epochs of {how} of the {len(opened.prepared.train)} training rows at a "
-        f"constant rate, judged on {min(ROWS, len(opened.prepared.validation))} validation rows{doubt}",
+        "reason": f"{why}; {len(trials)} epochs of {how} training rows at a constant "
+        f"rate, judged on {min(ROWS, len(opened.prepared.validation))} validation rows{doubt}",
         "tried": KEY.tried(trials, start),
     }

@@ -64,7 +64,7 @@ ORDER = ("lost", "tried", "good", "best")  # the later is drawn over the earlier
 def parallel(axes: Sequence[Upright], lines: Sequence[Line]) -> str:
     """-> SVG: an upright line for each axis, and each trial across them."""
     assert len(axes) > 1, "lines need two axes"
-    parts = [_axis(axis, _x(place, len(axes)), place == len(axes) - 1) for place, axis in enumerate(axes)]
+    parts = []
     for line in sorted(lines, key=lambda one: ORDER.index(one.kind)):
         points = [
             f"{_x(place, len(axes)):.1f},{_y(axis.share(value)):.1f}"
@@ -73,6 +73,8 @@ def parallel(axes: Sequence[Upright], lines: Sequence[Line]) -> str:
         ]
         title = f"<title>{escape(line.name)}</title>"
         parts.append(f'<polyline class="trial {line.kind}" points="{" ".join(points)}">{title}</polyline>')
+    # Axes over lines: their numbers must stay readable.
+    parts += [_axis(axis, _x(place, len(axes)), place == len(axes) - 1) for place, axis in enumerate(axes)]
     said = f"{len(lines)} trials across {', '.join(axis.name for axis in axes)}."
     return drawing("parallel", "Trials in parallel coordinates", said, "".join(parts), (_WIDTH, _HEIGHT))
 

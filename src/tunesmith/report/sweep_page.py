@@ -10,7 +10,7 @@ from tunesmith.report.html import document, unbroken
 from tunesmith.report.markup import Html, element, joined, listing, pairs, paragraph, shown, table
 from tunesmith.report.numbers import count, duration, in_order
 from tunesmith.report.parallel import Line, Upright, bars, parallel
-from tunesmith.report.sweep import Axis, Sweep, SweepTrial
+from tunesmith.report.sweep import Axis, Plain, Sweep, SweepTrial
 
 NAME = "sweep.html"
 GOOD = 0.25  # of the finished trials: those that are drawn as good
@@ -40,14 +40,18 @@ def page(found: Sweep, folder: Path) -> str:
 
 
 def values(trial: SweepTrial) -> str:
-    return ", ".join(f"{key} {shown(value)}" for key, value in trial.values.items())
+    return ", ".join(f"{key} {_short(value)}" for key, value in trial.values.items())
+
+
+def _short(value: Plain) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else shown(value)
 
 
 def sentence(found: Sweep) -> str:
     """-> the answer in one breath."""
     ended = [trial.ending for trial in found.trials]
     counts = ", ".join(f"{ended.count(one)} {one}" for one in ("finished", "pruned", "failed") if one in ended)
-    named = ", ".join(f"{key} = {shown(value)}" for key, value in found.best.values.items())
+    named = ", ".join(f"{key} = {_short(value)}" for key, value in found.best.values.items())
     return (
         f"Best of {len(ended)} trials ({counts}): {named}, with a validation {found.metric} of {found.best.result:.4g}."
     )
@@ -149,7 +153,7 @@ def _table(found: Sweep) -> Html:
     lines = [
         [
             joined([trial.number, element("span", "best", class_="pick") if trial.number == found.best.trial else ""]),
-            *(shown(trial.values[axis.key]) for axis in found.axes),
+            *(_short(trial.values[axis.key]) for axis in found.axes),
             "\u2013" if trial.result is None else f"{trial.result:.4g}",
             joined([trial.ending, element("small", trial.why) if trial.why else ""]),
             duration(trial.seconds),
