@@ -1,6 +1,5 @@
 """A whole sweep on a tiny base: stopped after its first trial, gone on with, pruned, and what it leaves."""
 
-import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -11,14 +10,11 @@ import yaml
 
 from tests.cli.rows import PLAIN, write_labelled
 from tunesmith.core.errors import Interrupted, UserError
-from tunesmith.proof import Check
 from tunesmith.recipe import make_recipe, read_recipe, read_values
 from tunesmith.report.sweep import Sweep
-from tunesmith.sweep.__main__ import JOBS
 from tunesmith.sweep.asked import asked
 from tunesmith.sweep.search import sweep
 from tunesmith.sweep.study import NAME, Study
-from tunesmith.sweep.workers import Ended, Workers
 
 FolderOf = Callable[[str], Path]
 SPACE = ["train.learning_rate=[0.000001,0.01]", "method.rank=[2,4]"]
@@ -29,39 +25,6 @@ def values(tiny_folder: FolderOf, tmp_path: Path) -> dict[str, Any]:
     data = write_labelled(tmp_path / "rows.jsonl", random.Random(0), 80)
     words = [*PLAIN, "train.max_steps=8", "train.batch_size=4", "data.split=[0.5,0.2,0.3]", "evaluate.answers=0"]
     return read_values(None, words, base=str(tiny_folder("llama")), data=str(data), output=str(tmp_path / "searched"))
-
-
-@pytest.fixture
-def jobs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The jobs that were begun; they are done in this process, which spares the start of one for each."""
-    begun: list[str] = []
-    done: list[Ended] = []
-
-    def start(self: Workers, number: int, job: str, **given: Any) -> None:
-        begun.append(job)
-        self.running[number] = None  # type: ignore[assignment]
-        try:
-            if "stop" in begun and job == "trial":
-                self.heard.append(2)
-                raise Interrupted("stopped")
-            found = json.loads(json.dumps(JOBS[job](json.loads(json.dumps(given)))))
-            done.append(Ended(number, 1.0, found))
-        except (UserError, Interrupted) as error:
-            done.append(Ended(number, 1.0, why=error))
-
-    def ended(self: Workers) -> list[Ended]:
-        found = list(done)
-        done.clear()
-        self.running.clear()
-        return found
-
-    def held(*_: Any, **__: Any) -> Check:
-        return Check(True, "a fresh process is another test's")
-
-    monkeypatch.setattr(Workers, "start", start)
-    monkeypatch.setattr(Workers, "ended", ended)
-    monkeypatch.setattr("tunesmith.proof.file_equals_memory", held)
-    return begun
 
 
 def quiet(line: str) -> None:

@@ -40,10 +40,16 @@ def curves(files: RunFiles) -> Html:
     chart = element(
         "figure", element("div", *keys, class_="keys"), Html(loss_chart(train, held, best, course.unit(files)))
     )
-    turn = Gap.of(files.metrics).turn
+    turn = Gap.of(_numbers(files.metrics)).turn
     warned = () if turn is None else (turn.sentence, turn.advice())
     said = [_about_curves(held), *(f"{one[:1].upper()}{one[1:]}." for one in warned)]
     return joined([chart, *(paragraph(sentence, class_="note") for sentence in said)])
+
+
+def _numbers(lines: Sequence[Line]) -> list[dict[str, float]]:
+    """-> what of the lines can be reckoned with: a file may hold anything."""
+    found = [{name: n for name in line if (n := number(line, name)) is not None and math.isfinite(n)} for line in lines]
+    return [line for line in found if "step" in line]
 
 
 def _about_curves(held: Sequence[tuple[float, float]]) -> str:

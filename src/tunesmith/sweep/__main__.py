@@ -3,10 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tunesmith.again import measure_again
+from tunesmith.catalogue.fetch import default_cache
 from tunesmith.core.errors import RunFailed, UserError
 from tunesmith.core.files import make_folder
 from tunesmith.job import serve
+from tunesmith.models.diffusion.load import load_pipeline
 from tunesmith.opening import open_source
 from tunesmith.pictures.prepare import prepare as pictures
 from tunesmith.recipe import make_recipe
@@ -72,9 +76,9 @@ def look(asked: dict[str, Any]) -> dict[str, Any]:
     """What is there to judge by. UserError for what every trial would refuse."""
     recipe = make_recipe(asked["recipe"])
     if recipe.objective.eats == "pictures":
-        open_painter(recipe, _silent)
-        config = recipe.pictures
-        found = pictures(config, size=config.size or 64, multiple=8, prompt=getattr(recipe.objective, "prompt", None))
+        base = load_pipeline(open_painter(recipe, _silent), dtype=torch.float32, cache=default_cache())
+        config, prompt = recipe.pictures, getattr(recipe.objective, "prompt", None)
+        found = pictures(config, size=config.size or base.size, multiple=base.multiple, prompt=prompt)
         parts = {
             "train": len(found.train),
             "validation": len(found.validation),
