@@ -51,10 +51,9 @@ def sentence(found: Sweep) -> str:
     """-> the answer in one breath."""
     ended = [trial.ending for trial in found.trials]
     counts = ", ".join(f"{ended.count(one)} {one}" for one in ("finished", "pruned", "failed") if one in ended)
+    many = "one trial" if len(ended) == 1 else f"{len(ended)} trials"
     named = ", ".join(f"{key} = {_short(value)}" for key, value in found.best.values.items())
-    return (
-        f"Best of {len(ended)} trials ({counts}): {named}, with a validation {found.metric} of {found.best.result:.4g}."
-    )
+    return f"Best of {many} ({counts}): {named}, with a validation {found.metric} of {found.best.result:.4g}."
 
 
 def _header(found: Sweep, title: str, folder: Path) -> Html:
