@@ -86,10 +86,10 @@ class Recipe(Config):
         if (reason := self.objective.mixes) is not None:
             raise ValueError(f"train.privacy: what one row does to objective={kind} cannot be bounded: {reason}")
         if self.method.reads_rows:
-            kind = self.method.kind
+            method = self.method.kind
             raise ValueError(
-                f"train.privacy: method {kind} would begin with what training rows hold, before any noise; "
-                + ("choose another start" if kind == "lora" else "give method.text, words of your own")
+                f"train.privacy: method {method} would begin with what training rows hold, before any noise; "
+                + ("choose another start" if method == "lora" else "give method.text, words of your own")
             )
         return self
 
@@ -111,6 +111,16 @@ class Recipe(Config):
     def asked(self) -> Evaluate:
         """What of `evaluate` can be asked of what this recipe makes."""
         return self.evaluate.of_ending(self.objective.ending)
+
+    @property
+    def left_to_trial(self) -> list[str]:
+        """The keys whose value is `auto`, to be found by trials on validation rows."""
+        given = {
+            "method.rank": getattr(self.method, "rank", None),
+            "train.learning_rate": self.train.learning_rate,
+            "train.epochs": self.train.epochs,
+        }
+        return [key for key, value in given.items() if value == "auto"]
 
     @property
     def fingerprint(self) -> str:
@@ -208,7 +218,12 @@ def _override(values: dict[str, Any], text: str) -> None:
         value = yaml.load(written, Loader=StrictLoader) if written else None
     except yaml.YAMLError as error:
         raise UserError(f"{key}: `{written}` is not a valid value: {' '.join(str(error).split())}") from error
-    *path, last = key.strip().split(".")
+    put(values, key.strip(), value)
+
+
+def put(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set the dotted `key` in nested plain `values`; what is not there is made, a short form is spelled out."""
+    *path, last = key.split(".")
     for part in path:
         below = values.get(part)
         if isinstance(below, str):  # a short form: `data: file` or `method: lora`

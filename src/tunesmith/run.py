@@ -10,8 +10,8 @@ from tunesmith.evaluate.items import Measured
 from tunesmith.methods.inject import parameter_counts
 from tunesmith.opening import CANARIES, FACTS, claim, open_base, open_source, run_folder
 from tunesmith.outcome import Success, finished, recorded
+from tunesmith.probing.auto import probed, ranked
 from tunesmith.proof import Check, Proof
-from tunesmith.rate_probe import probed
 from tunesmith.recipe import Recipe
 from tunesmith.release.papers import write_papers
 from tunesmith.report.document import RunResult
@@ -60,6 +60,7 @@ def _run(recipe: Recipe, folder: Path, show: Show, known: Measured | None) -> Ru
     show.choices(opened.choices)
     model = model_of(opened)
     show.way(model.way)
+    opened = ranked(opened, model, folder, show)
     attach(opened, model, show.say)
     counts = parameter_counts(network)
     show.parameters(*counts)

@@ -36,21 +36,22 @@ def asked(files: RunFiles) -> Html:
         parts.append(table(["Key", "Value", "Why"], rows, kind="chosen"))
     for key, one in chosen.items():
         if one.tried:
-            parts += [element("h3", f"What was tried for {key}"), tried(one)]
+            parts += [element("h3", f"What was tried for {key}"), tried(key, one)]
     return joined(parts)
 
 
-def tried(choice: Chosen) -> Html:
-    """Each learning rate that was tried, with what it gave."""
+def tried(key: str, choice: Chosen) -> Html:
+    """Each value that was tried, with what it gave."""
     rows = [
         (
-            "before training" if one.rate == 0 else f"{one.rate:g}",
+            "before training" if one.what == 0 else f"{one.what:g}",
             "not a number" if one.loss is None else f"{one.loss:.4g}",
-            "chosen" if one.rate == choice.value else "",
+            "chosen" if one.what == choice.value else "",
         )
         for one in choice.tried or []
     ]
-    return table(["Learning rate", "Validation loss", ""], rows, numbers=(1,), kind="tried")
+    name = key.rpartition(".")[2].replace("_", " ").capitalize()
+    return table([name, "Validation loss", ""], rows, numbers=(1,), kind="tried")
 
 
 def _settings(key: str, value: Any, chosen: Container[str]) -> Html:

@@ -133,10 +133,23 @@ class Artifact(Part):
 
 
 class Tried(Part):
-    rate: float
-    """0: before any training."""
+    rate: float | None = None
+    """Of a learning rate; 0: before any training."""
+    value: float | None = None
+    """Of another key: what was tried; 0: before any training."""
     loss: float | None
     """On validation rows, nats per token; null when the trial ended in not-a-number."""
+
+    @property
+    def what(self) -> float:
+        found = self.value if self.rate is None else self.rate
+        assert found is not None, "one of both is there"
+        return found
+
+    @model_serializer(mode="wrap")
+    def _one_name(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        return {key: value for key, value in written.items() if key == "loss" or value is not None}
 
 
 class Chosen(Part):
@@ -145,7 +158,7 @@ class Chosen(Part):
     value: Any
     reason: str
     tried: list[Tried] | None = None
-    """Of a learning rate that was found by trial: what each one gave. Absent elsewhere."""
+    """Of a value that was found by trial: what each one gave. Absent elsewhere."""
 
     @model_serializer(mode="wrap")
     def _only_what_was_tried(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:

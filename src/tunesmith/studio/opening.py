@@ -95,8 +95,8 @@ def open_source(recipe: Recipe, say: Say) -> Place:
             raise UserError(f"train.{key}: not with {family.name}; remove it")
     if recipe.base_quantize is not None:
         raise UserError("base_quantize: the linear layers of language models are packed; remove it for pictures")
-    if recipe.train.learning_rate == "auto":
-        raise UserError("train.learning_rate: auto is for language models; give a number or nothing")
+    for key in recipe.left_to_trial:
+        raise UserError(f"{key}: auto is for language models; give a number or nothing")
     return place
 
 

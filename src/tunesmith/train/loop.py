@@ -16,8 +16,9 @@ from tunesmith.core.protocols import Objective, State
 from tunesmith.train import randomness
 from tunesmith.train.checkpoint import Checkpoints, Snapshot
 from tunesmith.train.config import Train
-from tunesmith.train.metrics import Metrics, peak_memory, timings
+from tunesmith.train.metrics import Metrics, diary, peak_memory, timings
 from tunesmith.train.optimizer import Optimizer
+from tunesmith.train.overfitting import Gap
 from tunesmith.train.private_step import Noise, stepper_of
 from tunesmith.train.progress import Event, Fitted, Progress
 from tunesmith.train.schedule import factor
@@ -99,6 +100,7 @@ class _Course:
     epoch_steps: int | None
     done: Progress = field(default_factory=Progress)
     saved: int | None = None  # the step of the last good checkpoint
+    gap: Gap = field(default_factory=Gap)
 
     def begin(self) -> None:
         """Take the newest checkpoint that can be used, or start from the weights as they are."""
@@ -121,6 +123,7 @@ class _Course:
 
     def run(self, stream: Stream, stop: StopRequest, metrics: Metrics) -> bool:
         """Step until the end. -> whether a signal came first."""
+        self.gap = Gap.of(diary(self.folder))
         while True:
             if stop.asked and not self.ended:
                 self._save(metrics)  # a validation that is due comes after resuming
@@ -130,8 +133,14 @@ class _Course:
             if better or self.ended or self._checkpoint_due:
                 self._save(metrics)
             if self.ended:
+                self._say_early()
                 return False
             self._step(stream, metrics)
+
+    def _say_early(self) -> None:
+        if self._patience_lost and self.done.step < self.steps:
+            message = f"no lower validation loss since step {self.done.best_step}, whose weights are kept"
+            self.on_event(Event("early", self.done.step, message))
 
     @property
     def ended(self) -> bool:
@@ -188,6 +197,7 @@ class _Course:
         line = {**self._place(), **values, "units": units, "examples": examples, "tokens": tokens}
         if self.done.step % self.config.log_every == 0 or self.done.step == self.steps:
             metrics.write(line)
+            self.gap.add(line)
         timing = {**seconds, "tokens_per_second": tokens / seconds["seconds"]}
         memory = peak_memory(self.stepper.world.device)
         metrics.time({"step": self.done.step, **timing, "peak_memory_bytes": memory})
@@ -203,8 +213,8 @@ class _Course:
         started = time.perf_counter()
         self.stepper.model.eval()
         with randomness.untouched(self.stepper.world.device), torch.no_grad():
-            values = dict(self.evaluate())
-        loss = values["loss"]
+            found = dict(self.evaluate())
+        loss = found["loss"]
         if not math.isfinite(loss):
             raise NotFinite(f"step {self.done.step}: the validation loss is {loss}; {self._last_good()}")
         better = self.done.best is None or loss < self.done.best
@@ -212,9 +222,12 @@ class _Course:
             {"best": loss, "best_step": self.done.step, "waiting": 0} if better else {"waiting": self.done.waiting + 1}
         )
         self.done = replace(self.done, evaluated=self.done.step, **best)
-        metrics.write({**self._place(), **{f"validation_{name}": value for name, value in values.items()}})
+        line = {**self._place(), **{f"validation_{name}": value for name, value in found.items()}}
+        metrics.write(line)
         metrics.time({"step": self.done.step, "evaluation_seconds": time.perf_counter() - started})
-        self.on_event(Event("evaluated", self.done.step, "the best so far" if better else "", values))
+        self.on_event(Event("evaluated", self.done.step, "the best so far" if better else "", found))
+        if (turn := self.gap.add(line)) is not None:
+            self.on_event(Event("overfitting", self.done.step, f"{turn.sentence}; {turn.advice(self.config)}"))
         return better
 
     def _save(self, metrics: Metrics) -> None:
