@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tunesmith.evaluate.family import Gathered
+from tunesmith.evaluate.statistics import SMALLEST
 from tunesmith.fidelity.anchors import Anchors, closest, nearest
 from tunesmith.fidelity.settings import Setting
 from tunesmith.fidelity.things import cut_out
@@ -45,14 +46,20 @@ class Asked:
         """-> of each picture of the subject, in their order."""
         return [setting.prompt for setting in self.settings for _ in range(self.each)]
 
+    @property
+    def twins(self) -> list[str]:
+        """-> prompts of the class: every other one where that leaves enough for a verdict, else all."""
+        every = [setting.twin for setting in self.settings]
+        return every[::2] if len(every) >= 2 * SMALLEST else every
+
     def pictures(self) -> tuple[np.ndarray, np.ndarray]:
         """-> (P * each, H, W, 3) of the subject by the base and by the tuned model."""
         asks = _asks([setting.prompt for setting in self.settings], self.each)
         return self._once("subject", lambda: self.sides.painted("the subject", asks))
 
     def of_class(self) -> tuple[np.ndarray, np.ndarray]:
-        """-> the same of its class; of every other prompt, for it is a scale and a check, not the question."""
-        asks = _asks([setting.twin for setting in self.settings][::2], max(2, self.each))
+        """-> the same of its class, each prompt at least twice."""
+        asks = _asks(self.twins, max(2, self.each))
         return self._once("class", lambda: self.sides.painted("its class", asks))
 
     def anchors(self, encoder: Encoder, *, whole: bool = False) -> Anchors:

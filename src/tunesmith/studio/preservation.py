@@ -23,7 +23,7 @@ from tunesmith.studio.likeness import Asked, seen
 def of_class(asked: Asked) -> tuple[Gathered, dict[str, Any]]:
     """-> the metrics; there is no table."""
     family = asked.family()
-    twins = [setting.twin for setting in asked.settings][::2]
+    twins = asked.twins
     moved, names = _drifts(asked, list(dict.fromkeys(twins)))
     family.means(
         "drift", [[0.0] * len(moved), moved], "neither", names, unit=0.0
