@@ -83,6 +83,8 @@ class Recipe(Config):
         kind = self.objective.kind
         if self.train.privacy is None:
             return self
+        if left := self.left_to_trial:
+            raise ValueError(f"{left[0]}: auto trains on the rows before the privacy counts; give a number")
         if (reason := self.objective.mixes) is not None:
             raise ValueError(f"train.privacy: what one row does to objective={kind} cannot be bounded: {reason}")
         if self.method.reads_rows:

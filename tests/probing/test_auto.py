@@ -92,6 +92,13 @@ def test_what_is_no_rank(recipe: Recipe, rank: object) -> None:
         Recipe(data="rows.jsonl", method={"kind": "lora", "rank": rank})
 
 
+@pytest.mark.parametrize("given", [{"method": {"rank": "auto"}}, {"train": {"epochs": "auto"}}])
+def test_nothing_is_tried_on_rows_that_are_promised_privacy(given: dict[str, Any]) -> None:
+    train = {"privacy": {"noise_multiplier": 1.0}} | given.get("train", {})
+    with pytest.raises(UserError, match="auto trains on the rows before the privacy counts; give a number"):
+        Recipe(data="rows.jsonl", **{**given, "train": train})
+
+
 def test_epochs_end_when_the_loss_has_turned() -> None:
     assert not turned([2.0, 1.0, 1.5])
     assert turned([2.0, 1.0, 1.5, 1.4]) and not turned([2.0, 1.0, 1.5, 0.9])
