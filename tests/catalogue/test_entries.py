@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.catalogue.entries import CATALOGUE, entry
+from tunesmith.catalogue.entries import CATALOGUE, entry, paints
 from tunesmith.catalogue.fetch import fetch, is_here
 from tunesmith.catalogue.prepare import PREPARE
 from tunesmith.core.errors import UserError
@@ -52,3 +52,12 @@ def test_the_pictures_of_the_package_are_the_pinned_ones(tmp_path: Path) -> None
         paths = sorted(fetch(name, allow_download=False, cache=tmp_path).glob("*.png"))
         assert len(paths) == count
         assert hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest() == entry(name).sha256
+
+
+def test_the_image_base_of_the_package_is_the_pinned_one_and_safe(tmp_path: Path) -> None:
+    folder = fetch("emoji-diffusion", allow_download=False, cache=tmp_path)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    assert hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest() == entry("emoji-diffusion").sha256
+    assert {path.suffix for path in files} == {".json", ".safetensors", ".txt", ".md"}
+    assert sum(path.stat().st_size for path in files) < 64 << 20
+    assert paints("emoji-diffusion")

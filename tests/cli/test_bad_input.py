@@ -103,7 +103,7 @@ def test_judged_by_what_was_learned(bench: Bench) -> None:
 KEYS: dict[str, tuple[str, tuple[str, ...]]] = {
     "misspelt": ("method.rnk=8", ("method.rnk", "did you mean `rank`")),
     "misspelt section": ("trian.epochs=1", ("trian", "`train`")),
-    "out of range": ("method.rank=0", ("method.rank", "greater than or equal to 1", "0")),
+    "out of range": ("method.rank=0", ("method.rank", "whole number from 1 to 4096", "0")),
     "not a number": ("train.learning_rate=fast", ("train.learning_rate", "fast")),
     "unknown choice": ("train.schedule=cosin", ("train.schedule", "cosine", "cosin")),
     "unknown method": ("method.kind=lra", ("method.kind", "did you mean `lora`", "lra")),

@@ -176,6 +176,18 @@ ARITHMETIC = Entry(
     version="1",
 )
 
+EMOJI_DIFFUSION = Entry(
+    name="emoji-diffusion",
+    kind="base",
+    about="a small image model in the form of Stable Diffusion 1, 64 x 64 pixels, which draws emoji from their names",
+    licence="Apache-2.0; its pictures are MIT (Fluent Emoji, Microsoft) and Apache-2.0 (Noto Emoji, Google)",
+    source="made by scripts/make_emoji_base.py; part of this package",
+    note="it draws nothing but emoji, softly, and many of them cannot be recognised yet: its README has the numbers",
+    sha256="BASE",
+    gives="emoji_diffusion",
+    paints=True,
+)
+
 EMOJI_CAT = Entry(
     name="emoji-cat",
     kind="data",
@@ -225,6 +237,7 @@ CATALOGUE: dict[str, Entry] = {
         BBQ_PROBE,
         DO_NOT_ANSWER,
         CLIP_WORDS,
+        EMOJI_DIFFUSION,
         EMOJI_CAT,
         EMOJI_CATS,
         EFFICIENTNET,
