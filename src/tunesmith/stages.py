@@ -69,6 +69,7 @@ def train(opened: Opened, model: Packed, folder: Path, show: Show) -> Fitted:
     per_epoch = updates * steps_per_epoch(len(prepared.train), config.batch_size)
     count = config.steps(per_epoch)
     feed = feed_of(opened, model, referring(opened, model, show))
+    show.averaging(config.ema)
 
     def judge() -> Mapping[str, float]:
         if isinstance(feed, LiveFeed):

@@ -157,7 +157,8 @@ def _save_checkpoint(opened: Opened, optimizer: TimedOptimizer, model: Packed, s
     make_folder(checkpoints.folder)
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     rng = randomness.capture(opened.device)
-    path = checkpoints.save(Snapshot(parameters, optimizer.state(), rng, Progress(step=1)))
+    mean = optimizer.average.state if optimizer.average is not None else {}
+    path = checkpoints.save(Snapshot(parameters, optimizer.state(), rng, Progress(step=1), mean))
     return sum(file.stat().st_size for file in path.iterdir())
 
 

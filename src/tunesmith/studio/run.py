@@ -119,6 +119,7 @@ def _train(opened: Opened, model: Denoiser, feed: PictureFeed, judge: Judge, fol
     config, prepared = opened.recipe.train, opened.prepared
     per_epoch = steps_per_epoch(len(prepared.train), config.batch_size)
     count = config.steps(per_epoch)
+    show.averaging(config.ema)
 
     def judged() -> Mapping[str, float]:
         return judge(model)
@@ -130,7 +131,8 @@ def _train(opened: Opened, model: Denoiser, feed: PictureFeed, judge: Judge, fol
             every = opened.recipe.evaluate.pictures_every
             if event.kind == "step" and every and event.step % every == 0 and event.step < count:
                 model.eval()
-                samples.keep(opened, model, folder, f"step-{event.step:06d}")
+                with event.weights():
+                    samples.keep(opened, model, folder, f"step-{event.step:06d}")
 
         fitted = fit(
             model,

@@ -66,6 +66,10 @@ class Optimizer:
         """-> the tensors that hold those gradients."""
         return list(self._trained.values())
 
+    def values(self) -> dict[str, Tensor]:
+        """-> what is trained, by name, in the precision in which it is kept. The tensors are the live ones."""
+        return dict(self._trained)
+
     def step(self, rate: float) -> None:
         """Change the weights once."""
         for group in self._adamw.param_groups:
