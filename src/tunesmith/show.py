@@ -66,7 +66,9 @@ class Show:
 
     def averaging(self, ema: float) -> None:
         if ema:
-            self.say(f"train.ema = {ema:g}: the running mean of the weights is validated, kept as the best, and exported")
+            self.say(
+                f"train.ema = {ema:g}: the running mean of the weights is validated, kept as the best, and exported"
+            )
 
     def merging(self, why_not: str | None) -> None:
         if why_not is not None:

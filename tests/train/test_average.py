@@ -102,7 +102,9 @@ def test_a_resumed_run_is_the_same_to_the_byte_and_the_mean_matters(tmp_path):
         for path in old.glob("*.*"):
             if path.name != "MANIFEST.json":
                 shutil.copy(path, aside)
-        save_file({k: 0 * v for k, v in load_file(aside / "average.safetensors").items()}, aside / "average.safetensors")
+        save_file(
+            {k: 0 * v for k, v in load_file(aside / "average.safetensors").items()}, aside / "average.safetensors"
+        )
     train(tmp_path / "spoilt", config=EMA)
     assert result(tmp_path / "spoilt") != result(tmp_path / "whole")
 

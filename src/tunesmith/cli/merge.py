@@ -88,6 +88,7 @@ def _merge_pictures(run: Path, output: Path, base: str | None, dtype: "torch.dty
     from tunesmith.outcome import finished
     from tunesmith.report.numbers import size
     from tunesmith.studio.merging import merge_pictures
+    from tunesmith.studio.words import FOLDER
 
     recipe, result = read_run_recipe(run), finished(run)
     if result is None:
@@ -96,6 +97,7 @@ def _merge_pictures(run: Path, output: Path, base: str | None, dtype: "torch.dty
         print(f"{run / 'model'}: a full fine-tune is a plain model already; there is nothing to merge")
         return
     place = resolve(base or recipe.base, allow_download=recipe.allow_download, say=to_stderr)
-    done = merge_pictures(place, run / "adapter", output, dtype)
+    adapter, word = (folder if folder.is_dir() else None for folder in (run / "adapter", run / FOLDER))
+    done = merge_pictures(place, adapter, output, dtype, word=word)
     print(f"{done.folder}: a plain model for diffusers, {size(done.bytes)}")
     print(f"read again and compared with base and adapter: latents within {done.apart:.1e} of the largest")

@@ -17,3 +17,5 @@ class ObjectiveConfig(Config):
     """What the network must end in."""
     rate: ClassVar[float] = 1.0
     """Times the method's own learning rate, where the recipe names none."""
+    default_method: ClassVar[str] = "lora"
+    """The method of a recipe that names none."""

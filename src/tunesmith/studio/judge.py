@@ -53,6 +53,11 @@ class Judge:
         drift = self.drift(model)
         return values if drift is None else values | {"drift": drift}
 
+    def scores(self, model: Denoiser) -> tuple[dict[str, list[float]], Tensor]:
+        """-> by the name of the metric a number for each picture; and the mean loss at each level, (K,)."""
+        losses = self.losses(model)
+        return {"denoising_loss": losses.mean(1).tolist()}, losses.mean(0)
+
     def drift(self, model: Denoiser) -> float | None:
         """-> mean squared distance of the answers to the class prompt from the base's; None where there is no class."""
         objective = self.feed.opened.objective

@@ -140,9 +140,7 @@ class Checkpoints:
         """-> a checkpoint that `newest` has found intact."""
         trainable, optimizer, rng = (load_file(self.path(step) / f"{name}.safetensors") for name in TENSORS)
         mean = self.path(step) / AVERAGE
-        return Snapshot(
-            trainable, optimizer, rng, self._progress(step), load_file(mean) if mean.is_file() else {}
-        )
+        return Snapshot(trainable, optimizer, rng, self._progress(step), load_file(mean) if mean.is_file() else {})
 
     def weights(self, step: int) -> dict[str, Tensor]:
         """-> what trained, as it was at `step`, or its mean until then. RunFailed when it has been damaged since."""
