@@ -73,18 +73,20 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _word_has_one_place(self) -> "Recipe":
-        word = self.objective.word if isinstance(self.objective, Painting) else None
-        if self.method.bare and word is None:
+        objective = self.objective if isinstance(self.objective, Painting) else None
+        if self.method.bare and (objective is None or objective.word is None):
             raise ValueError(
                 "method: token learns a new word and nothing else; name it, objective.token and objective.init"
             )
-        if self.method.bare and isinstance(self.objective, Denoise) and self.objective.given("token_rate"):
+        if objective is None or objective.word is None:
+            return self
+        if self.method.bare and isinstance(objective, Denoise) and objective.given("token_rate"):
             raise ValueError(
                 "objective.token_rate: with method=token the word gets train.learning_rate itself; remove it"
             )
-        if self.method.bare and self.objective.encodes and self.objective.text_encoder:
+        if self.method.bare and objective.text_encoder:
             raise ValueError("objective.text_encoder: with method=token nothing of the encoders learns but the word")
-        if word is not None and self.method.kind == "full" and self.objective.text_encoder:
+        if self.method.kind == "full" and objective.text_encoder:
             raise ValueError(
                 "objective.text_encoder: full tuning would change the tables beside the new word; remove it"
             )

@@ -1,4 +1,4 @@
-"""New rows behind the table of an encoder: they alone learn, off they are what they began as, and a plain table has them."""
+"""New rows behind the table of an encoder: they alone learn, off they are what they began as, a plain one has them."""
 
 import pytest
 import torch

@@ -31,7 +31,9 @@ SUBJECT = {"kind": "dreambooth", "prompt": "a <zwx> ball", "class_prompt": "a ba
             marks=pytest.mark.slow,
         ),
         ("sd", {"objective": SUBJECT, "method": "full"}, {"model"}),
-        pytest.param("sd", {"objective": INVERSION, "method": "loha"}, {"embedding", "adapter"}, marks=pytest.mark.slow),
+        pytest.param(
+            "sd", {"objective": INVERSION, "method": "loha"}, {"embedding", "adapter"}, marks=pytest.mark.slow
+        ),
     ],
     ids=["inversion", "inversion of sdxl", "pivotal", "pivotal with text", "full", "loha"],
 )  # fmt: skip

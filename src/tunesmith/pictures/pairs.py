@@ -89,7 +89,8 @@ def _entries(folder: Path) -> Iterator[tuple[str, tuple[Path, Path], str]]:
     table = folder / METADATA
     if not table.is_file():
         raise UserError(
-            f'{folder}: holds no {METADATA}; pairs are lines {{"chosen": "a.png", "rejected": "b.png", "text": "..."}} of it'
+            f"{folder}: holds no {METADATA}; pairs are lines of it, "
+            '{"chosen": "a.png", "rejected": "b.png", "text": "..."}'
         )
     lines = [(number, line) for number, line in enumerate(read_text(table).split("\n"), start=1) if line.strip()]
     for number, line in lines:

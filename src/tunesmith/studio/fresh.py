@@ -17,11 +17,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tunesmith.core.errors import UserError
+from tunesmith.export.embedding import KEYS, WEIGHTS, read_embedding
 from tunesmith.fresh import RESULT, in_fresh_process
 from tunesmith.models.diffusion.load import load_pipeline
 from tunesmith.models.diffusion.paint import pipeline_of
 from tunesmith.models.load import Place
-from tunesmith.export.embedding import KEYS, WEIGHTS, read_embedding
 from tunesmith.studio.files import Saved, attach_saved
 from tunesmith.studio.words import add_saved
 
@@ -84,28 +84,28 @@ def _read(asked: dict[str, Any], reader: Reader) -> Tensor:
     model, adapter, word = (None if asked[key] is None else Path(asked[key]) for key in ("model", "adapter", "word"))
     place = model or Path(asked["base"])
     opened = load_pipeline(Place(place.name, place), dtype=_DTYPES[asked["dtype"]], cache=Path(asked["scratch"]))
-    if reader == "tunesmith":
-        if adapter is not None:
-            attach_saved(opened.changeable, adapter, opened.generation)
-        if word is not None:
-            add_saved(opened, word)
+    if adapter is not None and reader == "tunesmith":
+        attach_saved(opened.changeable, adapter, opened.generation)
+    if word is not None and reader == "tunesmith":
+        add_saved(opened, word)
     for part in opened.parts.values():
         if isinstance(part, torch.nn.Module):
             part.to(asked["device"]).eval()
     pipeline = pipeline_of(opened.parts, opened.family, opened.noise)
     if reader == "diffusers":
-        if adapter is not None:
-            how = {"weight_name": LORA, "local_files_only": True}
-            pipeline.load_lora_weights(
-                str(adapter), low_cpu_mem_usage=False, **how
-            )  # else PEFT fails at DoRA of convolutions
-        if word is not None:
-            _say_to_diffusers(pipeline, word)
+        _given_to_diffusers(pipeline, adapter, word)
     return latents_of(pipeline, asked["prompts"], asked["size"])
 
 
-def _say_to_diffusers(pipeline: Any, word: Path) -> None:
-    """As its documentation has it: a folder for one encoder, tensors and their places for two."""
+def _given_to_diffusers(pipeline: Any, adapter: Path | None, word: Path | None) -> None:
+    """As its documentation has it; a word of one encoder is a folder, of two, tensors and their places."""
+    if adapter is not None:
+        how = {"weight_name": LORA, "local_files_only": True}
+        pipeline.load_lora_weights(
+            str(adapter), low_cpu_mem_usage=False, **how
+        )  # else PEFT fails at DoRA of convolutions
+    if word is None:
+        return
     tensors = load_file(word / WEIGHTS)
     if len(tensors) == 1:
         pipeline.load_textual_inversion(str(word), local_files_only=True)

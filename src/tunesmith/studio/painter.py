@@ -25,9 +25,9 @@ from tunesmith.models.diffusion.load import PictureBase, load_pipeline
 from tunesmith.models.diffusion.paint import Brush, paint, pipeline_of
 from tunesmith.models.load import Place, Say
 from tunesmith.models.precision import choose
+from tunesmith.objectives.painting import Painting
 from tunesmith.opening import CHOICES, RECIPE, read_run_recipe, the_device
 from tunesmith.outcome import finished
-from tunesmith.objectives.painting import Painting
 from tunesmith.studio import words
 from tunesmith.studio.files import attach_saved
 

@@ -65,7 +65,7 @@ class PairFeed:
         return better, worse
 
     def referred(self, pairs: Sequence[Pair]) -> list[LatentPairs]:
-        """-> pairs of one shape together, at most as many places of a latent as pass at once, with the base's errors."""
+        """-> pairs of one shape together, with the base's errors; not more places of a latent than pass at once."""
         most = self.opened.recipe.train.tokens_per_pass
         shapes: dict[tuple[int, ...], list[Pair]] = {}
         for pair in pairs:

@@ -125,7 +125,7 @@ def _base(opened: Opened, model: Denoiser) -> Callable[[], AbstractContextManage
     return opening
 
 
-def _train(  # noqa: PLR0913 - all parts of a training meet here
+def _train(
     opened: Opened,
     model: Denoiser,
     feed: PictureFeed | PairFeed,
@@ -154,7 +154,7 @@ def _train(  # noqa: PLR0913 - all parts of a training meet here
 
         fitted = fit(
             model,
-            opened.objective,
+            opened.recipe.objective,
             steps(feed, prepared.train, seed=config.seed, batch_size=config.batch_size),  # type: ignore[arg-type]
             config=config,
             steps=count,
@@ -180,7 +180,7 @@ def _rates(opened: Opened, model: Denoiser) -> dict[str, float]:
     own = dict(opened.recipe.method.rates(model.network))
     objective = opened.objective
     if isinstance(objective, Denoise) and not opened.recipe.method.bare:
-        own |= {name: objective.token_rate for name in words_in(model.network)}
+        own |= dict.fromkeys(words_in(model.network), objective.token_rate)
     return {f"network.{name}": times for name, times in own.items()}
 
 

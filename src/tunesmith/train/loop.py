@@ -54,8 +54,8 @@ def fit(  # noqa: PLR0913 - all parts of a run meet here, and nowhere else
 
     `stream(step)` gives the passes of a step (from 0) and is a pure function; `evaluate()` gives validation values, of
     which `loss` decides what is best. At the end the model has the best weights, or the last where nothing is
-    validated; with `config.ema` the mean of them until then. The caller holds the lock of `folder`; the rate of `config` is set; `epoch_steps` is only told; `rates`
-    are those parameters that get a multiple of the rate.
+    validated; with `config.ema` their running mean. The caller holds the lock of `folder`; the rate of `config` is set;
+    `epoch_steps` is only told; `rates` are those parameters that get a multiple of the rate.
 
     Raises NotFinite or another RunFailed with the step and the last good checkpoint, and UserError when the folder
     belongs to another run, is full or cannot be written.
