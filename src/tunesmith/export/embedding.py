@@ -94,7 +94,7 @@ def _card(made: Embedding, base_name: str) -> str:
         f"text_encoder=pipeline.{name}, tokenizer=pipeline.{name.replace('text_encoder', 'tokenizer')})"
         for name, key in KEYS.items()
     )
-    loading = f'pipeline.load_textual_inversion("FOLDER")  # then say {token}' if len(made.rows) == 1 else two.strip()
+    loading = f'pipeline.load_textual_inversion("FOLDER")  # then say "{token}"' if len(made.rows) == 1 else two.strip()
     return f"""---
 base_model: {dump(base_name).strip()}
 library_name: diffusers
@@ -104,7 +104,7 @@ tags:
 - tunesmith
 ---
 
-# {token}: a word for {base_name}
+# `{token}`: a word for {base_name}
 
 Made by tunesmith. It belongs to the base named above and to no other. It began as "{made.word.init}".
 

@@ -33,7 +33,7 @@ class Denoise(Painting):
     huber_c: float = Field(0.1, gt=0)
     """huber: where the distance turns from square to straight."""
     token: str | None = Field(None, min_length=1)
-    """A new word, such as <zwx>, whose rows in the tables of the encoders learn beside the method: pivotal tuning
+    """A new word, such as `<zwx>`, whose rows in the tables of the encoders learn beside the method: pivotal tuning
     (https://arxiv.org/abs/2106.05744); with method=token nothing else does. Captions must say it."""
     init: str | None = Field(None, min_length=1)
     """token: the known word whose meaning it begins with, such as cat."""

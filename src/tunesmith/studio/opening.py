@@ -111,6 +111,8 @@ def open_base(recipe: Recipe, place: Place, folder: Path, say: Say) -> Opened:
     if not prepared.train:
         raise UserError("data.train: no picture is left to train on")
     captions = sorted({p.caption for p in prepared.train} | set(objective.sentences))
+    if len(objective.sentences) > 1:
+        prepared.said.append(f"{len(objective.sentences)} sentences are said of them in turn, as {prompt!r}")
     if objective.word is not None:
         prepared.said.extend(_saying(objective.word.token, [p.caption for p in prepared.train]))
     prepared.said.extend(refuse_long(base.parts, base.family, captions))
