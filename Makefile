@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test test-slow check bench bench-dpo docs clean
+.PHONY: demo test test-slow check bench bench-dpo bench-image docs bench-generate clean
 
 demo: $(VENV)/.user ## set up, then fine-tune the default base on real data and show the evidence
 	$(BIN)/tunesmith quickstart
@@ -26,6 +26,13 @@ bench: $(VENV)/.bench ## ours beside TRL + PEFT, in one interleaved run
 
 bench-dpo: $(VENV)/.bench ## our DPO beside TRL's DPOTrainer + PEFT, in one interleaved run
 	$(BIN)/python benchmarks/dpo.py
+
+bench-image: $(VENV)/.bench ## our LoRA on pictures beside the loop of diffusers' script, in one interleaved run
+	$(BIN)/python benchmarks/image.py
+
+bench-generate: $(VENV)/.user ## our greedy answers beside transformers' generate, in float32 and bfloat16
+	$(BIN)/python benchmarks/generate.py --dtype float32 --rounds 2 --batches 2 --tokens 48 --output benchmarks/results/generate-float32.json
+	$(BIN)/python benchmarks/generate.py --rounds 2 --batches 2 --tokens 48
 
 docs: $(VENV)/.dev ## write docs/reference from the recipe's types
 	$(BIN)/python scripts/make_reference.py

@@ -50,8 +50,9 @@ class Contest:
     works: Mapping[str, Order]
     tools: Mapping[str, Tool]
     pairs: Sequence[tuple[str, str]]
+    libraries: Sequence[str] = ("torch", "transformers", "trl", "peft")
 
-    def held(self, asked: argparse.Namespace) -> None:
+    def held(self, asked: argparse.Namespace) -> dict[str, Any]:
         """Run all tools `rounds` times in turn, print a table, and keep the result."""
         clock = "processor_seconds" if asked.processor else "seconds"
         if asked.threads:
@@ -69,6 +70,7 @@ class Contest:
         asked.out.parent.mkdir(parents=True, exist_ok=True)
         asked.out.write_text(json.dumps(result, indent=1) + "\n")
         print(self._table(result))
+        return result
 
     def _speed(self, name: str, run: dict[str, Any], clock: str) -> float:
         """-> units per second, the median over the steps."""
@@ -92,15 +94,15 @@ class Contest:
         return {
             "machine": machine(),
             "clock": clock,
-            "versions": {name: version(name) for name in ("torch", "transformers", "trl", "peft")},
+            "versions": {name: version(name) for name in self.libraries},
             "work": next(iter(self.works.values())).described(),
             "tools": tools,
             "loss_difference": {f"{a} / {b}": _apart(tools[a]["losses"], tools[b]["losses"]) for a, b in self.pairs},
         }
 
     def _table(self, result: dict[str, Any]) -> str:
-        """-> what to print: a line a tool, the ratios, and how far the losses are apart."""
-        ours, rate = result["tools"]["tunesmith"], f"{self.unit}_per_second"
+        """-> what to print: a line a tool, the ratios to the first, and how far the losses are apart."""
+        ours, rate = next(iter(result["tools"].values())), f"{self.unit}_per_second"
         head = f"{self.unit}/s"
         lines = [f"{'':20}{head:>10}{'ratio':>8}{'peak GB':>10}{'ratio':>8}{'first loss':>12}{'last loss':>11}"]
         for name, one in result["tools"].items():

@@ -67,9 +67,9 @@ class PairWork:
         return PairWork(**(asdict(self) | parts))
 
 
-def make_pairs(base: Path, rows: str, steps: int, folder: Path) -> PairWork:
+def make_pairs(base: Path, rows: str, steps: int, folder: Path, batch_size: int = 8) -> PairWork:
     """`questions`: BBQ, short answers to long questions. `endings`: the true end of a review against another one's."""
-    batch_size, method, tokenizer = 8, LoRA(rank=16), AutoTokenizer.from_pretrained(base)
+    method, tokenizer = LoRA(rank=16), AutoTokenizer.from_pretrained(base)
     source = fetch("bbq-preferences", allow_download=True) / "train.jsonl" if rows == "questions" else _endings(folder)
     prepared = prepare(Data(train=str(source), split=(1, 0, 0)), tokenizer, context=2048, eats="pairs")
     drawn = random.Random(0).sample(prepared.train, steps * batch_size)

@@ -1,6 +1,7 @@
 """Holds `tunesmith plan` against what then happens, on five recipes; prints the table of the record.
 
     python scripts/check_plan.py [--only NAME]
+    python scripts/check_plan.py --pictures BASE DATA    # three recipes on a base of diffusers and a folder of pictures
 
 Run it on a machine that does nothing else: half an hour on two cores. Exit status 1 when a plan is further off than
 promised: 10 % of the memory, 25 % of the time.
@@ -27,6 +28,13 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "long rows, batch 4": (*SHORT, "train.batch_size=4", "evaluate.general=false"),
 }
 
+SUBJECT = ("objective.kind=dreambooth", "objective.prompt=a zwx thing", "objective.class_prompt=a thing")
+PICTURES: dict[str, tuple[str, ...]] = {
+    "LoRA on pictures": ("objective=denoise", "train.max_steps=60", "evaluate.pictures=2"),
+    "DreamBooth, prior predicted": (*SUBJECT, "train.max_steps=40", "train.precision=float32"),
+    "full, pictures": ("method=full", "objective=denoise", "train.max_steps=40", "evaluate.pictures=1"),
+}
+
 
 def called(*words: str) -> tuple[dict[str, Any], float]:
     """-> the JSON that a command printed, and the seconds that it took."""
@@ -36,9 +44,9 @@ def called(*words: str) -> tuple[dict[str, Any], float]:
     return json.loads(done.stdout), time.monotonic() - begin
 
 
-def measured(name: str, output: Path) -> dict[str, Any]:
+def measured(name: str, words: tuple[str, ...], output: Path) -> dict[str, Any]:
     """Plan a recipe, then run it. -> both, side by side."""
-    words = (*RECIPES[name], "--output", str(output))
+    words = (*words, "--output", str(output))
     planned, planning = called("plan", *words)
     result, seconds = called("train", *words)
     held = result["train"]["peak_memory_bytes"]
@@ -82,13 +90,18 @@ def table(found: list[dict[str, Any]]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=RECIPES, action="append", help="this recipe; may be given again")
+    parser.add_argument("--only", choices=[*RECIPES, *PICTURES], action="append", help="this recipe; repeatable")
+    parser.add_argument("--pictures", nargs=2, metavar=("BASE", "DATA"), help="the recipes of pictures, on these")
     asked = parser.parse_args()
+    recipes = RECIPES
+    if asked.pictures:
+        base, data = asked.pictures
+        recipes = {name: ("--base", base, "--data", data, *words) for name, words in PICTURES.items()}
     found = []
-    for name in asked.only or RECIPES:
+    for name in asked.only or recipes:
         print(f"== {name}", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(prefix="check-plan-") as place:
-            found.append(measured(name, Path(place) / "run"))
+            found.append(measured(name, recipes[name], Path(place) / "run"))
         print(json.dumps(found[-1], indent=1), file=sys.stderr, flush=True)
     print(table(found))
     return 0 if all(f["good"] for f in found) else 1

@@ -21,10 +21,10 @@ from emoji_base.training import Plan
 from tunesmith.core.errors import UserError
 
 PLANS = {
-    "vae": Plan(steps=6000, batch=16, rate=1e-3, warmup=50),
-    "clip": Plan(steps=1500, batch=128, rate=1e-3),
-    "unet": Plan(steps=40_000, batch=64, rate=5e-4, average=0.9995),
-    "decoder": Plan(steps=6000, batch=16, rate=3e-4),
+    "vae": Plan(steps=6000, batch=8, rate=1e-3, turn=0.03, warmup=50),
+    "clip": Plan(steps=1500, batch=128, rate=1e-3, turn=0.02, warmup=50),
+    "unet": Plan(steps=20_000, batch=32, rate=5e-4, turn=0.02, average=0.9995),
+    "decoder": Plan(steps=6000, batch=8, rate=5e-4, turn=0.01, warmup=50),
 }
 
 

@@ -2,8 +2,8 @@
 
 python scripts/trl_losses.py      (needs the extra `bench`: TRL 1.16)
 
-Kept are the log-probabilities of every label under policy and reference, and TRL's loss. ORPO and SimPO, which TRL has
-among its experiments, are asked by the function that holds their formula.
+Kept are the log-probabilities of every label under policy and reference, and TRL's loss. ORPO, SimPO and the
+divergences of GKD, which TRL has among its experiments, are asked by the function that holds their formula.
 """
 
 import json
@@ -16,6 +16,7 @@ import torch
 from datasets import Dataset
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 from trl.experimental.cpo import CPOTrainer
+from trl.experimental.gkd import GKDTrainer
 from trl.experimental.orpo import ORPOTrainer
 
 from tests.families import tiny, tiny_tokenizer
@@ -45,8 +46,9 @@ def main() -> None:
     cases += [_simpo(pairs, *means, beta, gamma) for beta, gamma in ((2.0, 1.0), (2.5, 0.3))]
     cases.append(_orpo(pairs, *means))
     OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps({"trl": _version(), "cases": cases}, indent=1) + "\n")
-    print(f"{OUT}: {len(cases)} cases")
+    taught = [_gkd(beta, GKDTrainer.generalized_jsd_loss) for beta in (0.0, 0.3, 0.8, 1.0)]
+    OUT.write_text(json.dumps({"trl": _version(), "cases": cases, "divergences": taught}, indent=1) + "\n")
+    print(f"{OUT}: {len(cases)} cases, {len(taught)} divergences")
 
 
 def _version() -> str:
@@ -139,6 +141,20 @@ def _orpo(pairs: Any, chosen: torch.Tensor, rejected: torch.Tensor) -> dict[str,
     asked = SimpleNamespace(beta=0.2, accelerator=SimpleNamespace(device="cpu"))
     weighted = ORPOTrainer.odds_ratio_loss(asked, chosen, rejected)[0]
     return {"kind": "orpo", "beta": 0.2, "policy": pairs, "loss": float((-chosen - weighted).mean())}
+
+
+def _gkd(beta: float, loss: Any) -> dict[str, Any]:
+    """The mean over the tokens of two rows."""
+    draw = torch.Generator().manual_seed(0)
+    student, teacher = (2 * torch.randn(2, 3, 7, generator=draw) for _ in range(2))
+    labels = torch.zeros(2, 3, dtype=torch.long)
+    return {
+        "divergence": {0.0: "forward", 1.0: "reverse"}.get(beta, "jsd"),
+        "mix": beta,
+        "student": student.flatten(0, 1).tolist(),
+        "teacher": teacher.flatten(0, 1).tolist(),
+        "loss": float(loss(student, teacher, labels, beta=beta)),
+    }
 
 
 @torch.no_grad()

@@ -18,9 +18,9 @@ def tiny_words() -> CLIPTokenizer:
     return CLIPTokenizer(vocab={word: place for place, word in enumerate(words)}, merges=[], model_max_length=16)
 
 
-def _encoder(kind: type[Any], width: int = 16) -> Any:
+def _encoder(kind: type[Any], width: int = 16, layers: int = 2) -> Any:
     config = CLIPTextConfig(
-        vocab_size=514, hidden_size=width, intermediate_size=2 * width, num_hidden_layers=2, num_attention_heads=2,
+        vocab_size=514, hidden_size=width, intermediate_size=32, num_hidden_layers=layers, num_attention_heads=2,
         max_position_embeddings=16, bos_token_id=512, eos_token_id=513, pad_token_id=513, projection_dim=width,
     )  # fmt: skip
     return kind(config)
@@ -83,6 +83,21 @@ def _flowing(family: str) -> Any:
         transformer=transformer, scheduler=scheduler, vae=vae, tokenizer=tiny_words(), tokenizer_2=tokenizer,
         text_encoder=_encoder(CLIPTextModel), text_encoder_2=t5,
     )  # fmt: skip
+
+
+def tiny_sd2(folder: Path) -> Path:
+    """Write a tiny model as SD 2 is: with a wide encoder of OpenCLIP's and linear projections."""
+    import diffusers
+
+    torch.manual_seed(7)
+    made = diffusers.StableDiffusionPipeline(
+        vae=_autoencoder(), tokenizer=tiny_words(), unet=tiny_unet(1024, use_linear_projection=True),
+        scheduler=diffusers.DDIMScheduler(prediction_type="v_prediction"),
+        text_encoder=_encoder(CLIPTextModel, 1024, 1),
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    )  # fmt: skip
+    made.save_pretrained(folder)
+    return folder
 
 
 def tiny_pipeline(family: str, folder: Path) -> Path:

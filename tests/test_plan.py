@@ -16,9 +16,10 @@ from tunesmith import plan as planning
 from tunesmith.cli import main
 from tunesmith.cli.plan import lines
 from tunesmith.core.errors import RunFailed, UserError
-from tunesmith.plan import MEMORY_ADVICE, TIME_ADVICE, Plan, plan
+from tunesmith.plan import Plan, plan
 from tunesmith.recipe import Recipe, read_recipe
 from tunesmith.rehearsal.measured import STAGES, Measured
+from tunesmith.rehearsal.medium import MEMORY, TIME
 from tunesmith.show import Show
 
 FolderOf = Callable[[str], Path]
@@ -48,8 +49,8 @@ def test_what_is_said_is_what_then_happens(
     assert main(["plan", *words]) == 0
     said = json.loads(capsys.readouterr().out)
     assert [path.name for path in data.parent.iterdir()] == [data.name], "nothing is left, nothing begun"
-    assert set(said["parts"]["seconds"]) == set(TIME_ADVICE) - {"probe", "reference"}
-    assert set(said["parts"]["memory_bytes"]) == set(STAGES) == set(MEMORY_ADVICE)
+    assert set(said["parts"]["seconds"]) == set(TIME) - {"probe", "reference", "rollouts"}
+    assert set(said["parts"]["memory_bytes"]) == set(STAGES) == set(MEMORY)
     assert said["seconds"] == pytest.approx(sum(said["parts"]["seconds"].values()))
     assert all(seconds > 0 for seconds in said["parts"]["seconds"].values())
     assert said["warnings"] == []
@@ -70,6 +71,28 @@ def test_what_the_run_would_refuse_is_refused_with_the_same_line(tiny_folder: Fo
     with pytest.raises(UserError, match=r"rows\.jsonl.*61"):
         plan(recipe, Show(lambda line: None))
     assert [path.name for path in data.parent.iterdir()] == [data.name]
+
+
+@pytest.mark.parametrize(
+    "objective", [{"kind": "grpo"}, {"kind": "ppo", "updates": 3}], ids=lambda given: given["kind"]
+)
+def test_answers_that_are_to_be_written_are_planned(
+    objective: dict[str, Any], tiny_folder: FolderOf, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps({"prompt": f"say {i}", "answer": str(i)}) + "\n" for i in range(60)))
+    output = tmp_path / "run"
+    words = [f"objective.{key}={value}" for key, value in objective.items()]
+    words += ["objective.reward=length:1-9", "objective.answers=4", "objective.answer_tokens=24", "train.batch_size=4"]
+    words += ["--base", str(tiny_folder("llama")), "--data", str(rows), "--output", str(output)]
+    words += [*PLAIN, "evaluate.answers=2", "train.max_steps=7", "--json"]
+    assert main(["plan", *words]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [path.name for path in tmp_path.iterdir()] == [rows.name], "nothing is left, nothing begun"
+    assert said["steps"] == 7 and said["parts"]["seconds"]["rollouts"] > 0 < said["parts"]["seconds"]["training"]
+    assert said["seconds_at_most"] >= said["seconds"]
+    asked = 7 * 4 * 4  # answers, of at least one and at most 24 tokens
+    assert asked < said["tokens"] < asked * 24 + 7 * 4 * 60
 
 
 MEASURED = Measured(
@@ -105,6 +128,14 @@ def test_sentences_name_what_dominates_and_what_helps(recipe: Recipe) -> None:
     assert "evaluate.answers=0" in made(recipe, held=held).sentences[1]
     patient = read_recipe(None, ["train.patience=2"], data="rows.jsonl")
     assert "earlier" in made(patient).sentences[-1]
+
+
+def test_how_long_answers_may_become_is_said(recipe: Recipe) -> None:
+    seconds = {"opening": 10.0, "rollouts": 200.0, "training": 50.0}
+    found = made(recipe, seconds=seconds, longest=850.0)
+    assert found.longer == 600 and found.document()["seconds_at_most"] == 860
+    assert "rollouts takes 77%" in found.sentences[0] and "objective.answers" in found.sentences[0]
+    assert any("14 min" in line and "objective.answer_tokens" in line for line in found.sentences)
 
 
 def test_too_little_memory_or_disk_is_a_warning(recipe: Recipe) -> None:

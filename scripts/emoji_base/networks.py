@@ -12,17 +12,20 @@ LENGTH = 32  # tokens of a caption
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    vae: tuple[int, ...] = (32, 64, 96)
+    vae: tuple[int, ...] = (16, 48, 96)
     unet: tuple[int, ...] = (64, 128, 192)
     text: int = 192
     text_layers: int = 4
     heads: int = 4
-    groups: int = 16
+    groups: int = 8  # of a norm of the UNet
+    vae_groups: int = 2  # few, or a norm takes away the colour of a ground
     words: int = 4096
     tower: tuple[int, ...] = (32, 64, 128, 192)
 
 
-TINY = Sizes(vae=(8, 8, 8), unet=(8, 8, 16), text=16, text_layers=1, heads=2, groups=4, words=600, tower=(8, 8))
+TINY = Sizes(
+    vae=(8, 8, 8), unet=(8, 8, 16), text=16, text_layers=1, heads=2, groups=4, vae_groups=2, words=600, tower=(8, 8)
+)
 
 
 def autoencoder(sizes: Sizes) -> Any:
@@ -30,16 +33,19 @@ def autoencoder(sizes: Sizes) -> Any:
     from diffusers import AutoencoderKL
 
     deep = len(sizes.vae)
-    return AutoencoderKL(
+    network = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * deep,
         up_block_types=("UpDecoderBlock2D",) * deep,
         block_out_channels=sizes.vae,
         layers_per_block=1,
         latent_channels=4,
-        norm_num_groups=sizes.groups,
+        norm_num_groups=sizes.vae_groups,
         sample_size=64,
         scaling_factor=1.0,
     )
+    with torch.no_grad():
+        network.quant_conv.bias[4:] -= 6  # begin with little noise on the latents
+    return network
 
 
 def denoiser(sizes: Sizes) -> Any:
@@ -54,7 +60,7 @@ def denoiser(sizes: Sizes) -> Any:
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         cross_attention_dim=sizes.text,
         attention_head_dim=sizes.heads,
-        norm_num_groups=2 * sizes.groups if sizes.groups >= 16 else sizes.groups,
+        norm_num_groups=sizes.groups,
     )
 
 
@@ -84,8 +90,8 @@ class ImageTower(nn.Module):
         layers: list[nn.Module] = []
         before = 3
         for width in sizes.tower:
-            layers += [nn.Conv2d(before, width, 3, stride=2, padding=1), nn.GroupNorm(sizes.groups // 2, width)]
-            layers += [nn.SiLU(), nn.Conv2d(width, width, 3, padding=1), nn.GroupNorm(sizes.groups // 2, width)]
+            layers += [nn.Conv2d(before, width, 3, stride=2, padding=1), nn.GroupNorm(sizes.groups, width)]
+            layers += [nn.SiLU(), nn.Conv2d(width, width, 3, padding=1), nn.GroupNorm(sizes.groups, width)]
             layers += [nn.SiLU()]
             before = width
         self.body = nn.Sequential(*layers)

@@ -1,7 +1,8 @@
 """Stages `vae` and `decoder`: 64 x 64 pixels into 16 x 16 x 4 numbers and back.
 
-loss = |x - y| + |grad x - grad y| at three scales + 1e-6 KL (Rombach et al. 2022, without perceptual and adversarial
-parts, for which no weights are at hand). `decoder` goes on with the encoder frozen, so that latents stay what they are.
+loss = |x - y| + 2 (x - y)^2 + |grad x - grad y| at three scales + 1e-6 KL (Rombach et al. 2022, without perceptual and
+adversarial parts, for which no weights are at hand). `decoder` goes on with the encoder frozen, so that latents stay
+what they are.
 """
 
 from collections.abc import Callable
@@ -68,8 +69,9 @@ def _losses(pictures: Tensor, made: Tensor, kl: Tensor) -> Losses:
         if scale:
             x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
         edges = edges + sum((x.diff(dim=d) - y.diff(dim=d)).abs().mean() for d in (2, 3)) / 3
-    error = F.mse_loss(pictures, made).detach()
-    return {"loss": plain + edges + _KL * kl, "l1": plain, "kl": kl, "psnr": 10 * torch.log10(4 / error)}
+    error = F.mse_loss(pictures, made)
+    loss = plain + 2 * error + edges + _KL * kl
+    return {"loss": loss, "l1": plain, "kl": kl, "psnr": 10 * torch.log10(4 / error)}
 
 
 def encode(network: Any, pictures: Tensor) -> Tensor:

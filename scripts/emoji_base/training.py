@@ -16,7 +16,10 @@ from torch import Tensor, nn
 from tunesmith.core.errors import UserError
 from tunesmith.core.files import commit_folder, remove_folder, remove_unfinished, verify_folder
 
+from .muon import Muon
+
 Losses = dict[str, Tensor]
+_ENDS = ("conv_in", "conv_out", "quant_conv", "embedding", "body.0.", "head")
 _POINT = 25  # steps whose mean is one point of the curve
 
 
@@ -25,6 +28,7 @@ class Plan:
     steps: int
     batch: int
     rate: float
+    turn: float = 0.0  # the rate of Muon, for the matrices between a network's ends; 0: AdamW for all
     warmup: int = 200
     cool: float = 0.2  # the part of the steps, at the end, in which the rate falls
     decay: float = 0.01
@@ -32,9 +36,10 @@ class Plan:
     seed: int = 0
     save_minutes: float = 5.0
 
-    def rate_at(self, step: int) -> float:
+    def share_at(self, step: int) -> float:
+        """-> the part of the rates at which `step` learns."""
         left = (self.steps - step) / max(1.0, self.cool * self.steps)
-        return self.rate * min(1.0, (step + 1) / self.warmup) * min(1.0, max(0.1, left))
+        return min(1.0, (step + 1) / self.warmup) * min(1.0, max(0.1, left))
 
 
 class Stage:
@@ -48,14 +53,24 @@ class Stage:
         self.step, self.curve, self.seconds = 0, [], 0.0
         self.weights = {n: p for n, p in network.named_parameters() if p.requires_grad}
         self.average = {n: p.detach().clone() for n, p in self.weights.items()}
+        self.optimizers = self._optimizers(slow or {})
+        self._resume()
+
+    def _optimizers(self, slow: Mapping[str, float]) -> list[torch.optim.Optimizer]:
+        plan = self.plan
+        turned = {n: w for n, w in self.weights.items() if plan.turn and _is_between(n, w) and _part(n, slow) == 1}
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for key, weight in self.weights.items():
-            kind = plan.decay if weight.dim() > 1 and "embedding" not in key else 0.0, _part(key, slow or {})
-            groups.setdefault(kind, []).append(weight)
-        self._parts = [part for _, part in groups]
-        each = [{"params": weights, "weight_decay": decay} for (decay, _), weights in groups.items()]
-        self.optimizer = torch.optim.AdamW(each, lr=plan.rate, betas=(0.9, 0.99), fused=True)
-        self._resume()
+            if key not in turned:
+                kind = plan.decay if weight.dim() > 1 and "embedding" not in key else 0.0, _part(key, slow)
+                groups.setdefault(kind, []).append(weight)
+        each = [{"params": weights, "weight_decay": decay, "whole": plan.rate * part}
+                for (decay, part), weights in groups.items()]  # fmt: skip
+        found: list[torch.optim.Optimizer] = [torch.optim.AdamW(each, lr=plan.rate, betas=(0.9, 0.99), fused=True)]
+        if turned:
+            found.append(Muon(list(turned.values()), plan.turn, plan.decay))
+            found[-1].param_groups[0]["whole"] = plan.turn
+        return found
 
     def run(self, loss: Callable[[int], Losses], seconds: float, say: Callable[[str], None] = print) -> bool:
         """Train until the plan's end or for so many seconds. -> whether the plan's end was reached.
@@ -79,12 +94,14 @@ class Stage:
         self.curve.append({"step": self.step, **means})
 
     def _update(self, losses: Losses) -> dict[str, float]:
-        for group, part in zip(self.optimizer.param_groups, self._parts, strict=True):
-            group["lr"] = part * self.plan.rate_at(self.step)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["whole"] * self.plan.share_at(self.step)
         losses["loss"].backward()
         torch.nn.utils.clip_grad_norm_(self.weights.values(), 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
         self.step += 1
         keep = min(self.plan.average, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
@@ -111,10 +128,15 @@ class Stage:
         for old in states(self.folder)[:-1]:
             remove_folder(old)
 
+    def _state(self, weight: nn.Parameter) -> dict[str, Tensor]:
+        """What the optimizer that learns `weight` remembers of it."""
+        owner = next(o for o in self.optimizers if any(weight is w for g in o.param_groups for w in g["params"]))
+        return owner.state[weight]
+
     def _moments(self) -> dict[str, Tensor]:
         kept = {}
         for name, weight in self.weights.items():
-            for key, value in self.optimizer.state[weight].items():
+            for key, value in self._state(weight).items():
                 kept[f"{name}/{key}"] = value
         return kept
 
@@ -133,7 +155,7 @@ class Stage:
                 self.average[name].copy_(value)
         for key, value in load_file(last / "moments.safetensors").items():
             name, _, kind = key.rpartition("/")
-            self.optimizer.state[self.weights[name]][kind] = value
+            self._state(self.weights[name])[kind] = value
 
     def _refuse_other_plan(self, place: Path, before: dict[str, float]) -> None:
         """Only the end may move, for no random number and no rate before it depends on it."""
@@ -143,6 +165,11 @@ class Stage:
             raise UserError(
                 f"{place}: begun with {other[0]} {before[other[0]]}; go on with that, or delete {self.folder}"
             )
+
+
+def _is_between(name: str, weight: nn.Parameter) -> bool:
+    """Whether a weight is a matrix inside a network: its first and last layers and its tables are not."""
+    return weight.dim() > 1 and not any(word in name for word in _ENDS)
 
 
 def _part(name: str, slow: Mapping[str, float]) -> float:

@@ -1,4 +1,4 @@
-"""From the name of a base in a recipe to the base: a folder, a GGUF file, a name of the catalogue, or a hub id."""
+"""From the name of a base in a recipe to the base: a folder, a file, a name of the catalogue, or a hub id."""
 
 from pathlib import Path
 
@@ -12,10 +12,11 @@ from tunesmith.core.layers import Quantization
 from tunesmith.models.hub import HUB_ID, snapshot
 from tunesmith.models.load import Base, Place, Say
 from tunesmith.models.load import load_base as load_place
+from tunesmith.single_file import is_single, refuse_pickle, unpacked
 
 
 def resolve(name: str, *, allow_download: bool = False, cache: Path | None = None, say: Say = print) -> Place:
-    """Where the base `name` lies; nothing of it is read yet.
+    """Where the base `name` lies; nothing of it is read yet, but an image model in one file, which becomes a folder.
 
     A name of the catalogue comes first (write `./name` for a folder of that name), then a path, then a hub id.
     `allow_download`: whether what is not on this machine may be fetched; to name a thing is not to ask for that.
@@ -29,8 +30,14 @@ def resolve(name: str, *, allow_download: bool = False, cache: Path | None = Non
         return Place(name, path, found.source, found.licence, found.note)
     path = Path(name).expanduser()
     if path.is_dir() or path.is_file():
+        if path.is_file():
+            refuse_pickle(path)
+        if is_single(path):
+            cache = cache or default_cache()
+            return Place(name, unpacked(path, allow_download=allow_download, cache=cache, say=say))
         if path.is_file() and path.suffix != ".gguf":
-            raise UserError(f"base: {name} is a file; a base is a folder of safetensors or a .gguf file")
+            raise UserError(f"base: {name} is a file; a base is a folder, a .gguf file, or an image model in a "
+                            ".safetensors file")  # fmt: skip
         return Place(name, path)
     if HUB_ID.fullmatch(name) and not name.endswith(".gguf"):
         return Place(name, snapshot(name, allow_download=allow_download), f"model hub, {name}")

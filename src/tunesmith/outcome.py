@@ -105,7 +105,7 @@ class Success:
             method=opened.recipe.method.kind,
             objective=opened.recipe.objective.kind,
             parameters=Parameters(trainable=self.parameters[0], total=self.parameters[1]),
-            train=_training(self.fitted, peak_memory(opened.device), opened.prepared.eats == "prompts"),
+            train=_training(self.fitted, peak_memory(opened.device), _writes(opened)),
             evaluation=Evaluated.model_validate({k: found[k] for k in Evaluated.model_fields}) if found else None,
             artifact=self.artifact,
             proof={name: check.passed for name, check in self.checks.items()},
@@ -113,6 +113,11 @@ class Success:
             environment=environment(opened.device, opened.probe.precision),
             notes=notes,
         )
+
+
+def _writes(opened: Opened) -> bool:
+    """Whether the model learns from answers of its own."""
+    return opened.prepared.eats == "prompts" or bool(getattr(opened.recipe.objective, "sampled", 0))
 
 
 def _training(fitted: Fitted, peak: int, writes: bool) -> Training:

@@ -16,36 +16,13 @@ from tunesmith.core.errors import RunFailed, UserError
 from tunesmith.core.files import existing_parent, make_folder, writing
 from tunesmith.environment import of_child
 from tunesmith.recipe import Recipe
-from tunesmith.rehearsal.measured import STAGES, Measured
-from tunesmith.report.numbers import size
+from tunesmith.rehearsal.measured import Measured
+from tunesmith.rehearsal.medium import Medium, medium_of
+from tunesmith.report.numbers import duration, size
 from tunesmith.show import Show
 
 DIARY, LINE = 300_000, 500  # bytes of the report and what belongs to it, and of a step's lines in the diaries
 NEARLY = 0.97  # of the peak: the stage that first comes so near is the one to change
-
-TIME_ADVICE = {
-    "opening": "that is the same for every run",
-    "probe": "give train.learning_rate as a number, and nothing is tried",
-    "reference": "the base reads each answer once, and what it said is kept for later runs over the same rows",
-    "training": "fewer steps (train.max_steps), fewer rows (data.limit) or shorter ones (data.max_length) take less",
-    "validation": "validate less often (train.evaluate_every) or on fewer rows (data.split)",
-    "checkpoints": "save less often (train.checkpoint_every)",
-    "artifact": "that is the price of writing the whole model; method=lora writes a small part",
-    "proof": "that is the same for every run of this base",
-    "scoring": "compare on fewer rows (evaluate.items)",
-    "answers": "write fewer (evaluate.answers, evaluate.score_answers) or shorter ones (evaluate.answer_tokens)",
-}
-MEMORY_ADVICE = {
-    "data": "the rows themselves: use fewer (data.limit)",
-    "load": "the base itself: take a smaller one, or train.precision=bfloat16",
-    "attach": "the base itself: take a smaller one, train.precision=bfloat16, or method=qlora",
-    "training": "passes of fewer tokens (train.tokens_per_pass) need less; the result stays the same",
-    "validation": "passes of fewer tokens (train.tokens_per_pass) need less; the result stays the same",
-    "checkpoints": "what trains: method=lora, a smaller method.rank or fewer method.targets need less",
-    "artifact": "what trains: method=lora needs less",
-    "proof": "the base itself: take a smaller one, or train.precision=bfloat16",
-    "evaluation": "passes of fewer tokens (train.tokens_per_pass) and fewer answers (evaluate.answers=0) need less",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +37,17 @@ class Plan:
     @property
     def seconds(self) -> float:
         return sum(self.measured.seconds.values())
+
+    @property
+    def unit(self) -> str:
+        """What the work of a step is counted in."""
+        return medium_of(self.recipe.objective.eats).unit
+
+    @property
+    def longer(self) -> float | None:
+        """Seconds that the run takes more if all answers become as long as they may be; None where none are written."""
+        m = self.measured
+        return None if m.longest is None else m.longest - m.seconds["rollouts"] - m.seconds["training"]
 
     @property
     def memory(self) -> int:
@@ -95,17 +83,24 @@ class Plan:
     @property
     def sentences(self) -> list[str]:
         """What dominates, and what would make it smaller."""
+        medium = medium_of(self.recipe.objective.eats)
         seconds, checkpoints = self.measured.seconds, self.disk["checkpoints"]
         slowest = max(seconds, key=lambda part: seconds[part])
         highest = next(stage for stage, held in self.measured.held.items() if held >= NEARLY * self.memory)
         said = [
-            f"Time: {slowest} takes {seconds[slowest] / self.seconds:.0%}; {TIME_ADVICE[slowest]}.",
-            f"Memory: reached in {highest}; {MEMORY_ADVICE[highest]}.",
+            f"Time: {slowest} takes {seconds[slowest] / self.seconds:.0%}; {medium.time[slowest]}.",
+            f"Memory: reached in {highest}; {medium.memory[highest]}.",
         ]
         if checkpoints > self.measured.artifact and checkpoints > DIARY:
             said.append(
                 f"Disk: {self.measured.kept} checkpoints of {size(self.measured.checkpoint)} are there at one time; "
                 "train.keep_checkpoints says how many stay."
+            )
+        if self.longer is not None:
+            told = duration(self.seconds + self.longer)
+            said.append(
+                "Answers: taken to be as long as the base's are now. If all become as long as objective.answer_tokens "
+                f"lets them, the run takes {told}."
             )
         if self.recipe.train.patience is not None:
             said.append("With train.patience the run may end earlier: this is the longest that it can take.")
@@ -119,6 +114,7 @@ class Plan:
             "machine_memory_bytes": self.machine_memory,
             "disk_bytes": sum(self.disk.values()),
             "seconds": self.seconds,
+            **({} if self.longer is None else {"seconds_at_most": self.seconds + self.longer}),
             "steps": m.steps,
             "tokens": m.tokens,
             "tokens_per_pass": m.tokens_per_pass,
@@ -133,11 +129,6 @@ def plan(recipe: Recipe, show: Show | None = None) -> Plan:
 
     Raises UserError for whatever the run would refuse, and when the memory does not hold the rehearsal.
     """
-    if recipe.objective.eats == "prompts":
-        raise UserError(
-            f"plan: how long the answers of a model become as it learns is not known before, so that a run with "
-            f"objective={recipe.objective.kind} cannot be planned; try train.max_steps=5, and see train in result.json"
-        )
     show, before = show or Show(), _cached()
     with _scratch(recipe.folder) as scratch:
         free = shutil.disk_usage(scratch).free
@@ -159,10 +150,11 @@ def _scratch(run: Path) -> Iterator[Path]:
 
 def _rehearsed(recipe: Recipe, scratch: Path, show: Show) -> Measured:
     make_folder(scratch)
+    medium = medium_of(recipe.objective.eats)
     asked = json.dumps({"recipe": recipe.model_dump(mode="json"), "scratch": str(scratch)})
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tunesmith.rehearsal"],
+            [sys.executable, "-m", medium.rehearsal],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -170,7 +162,7 @@ def _rehearsed(recipe: Recipe, scratch: Path, show: Show) -> Measured:
             env=of_child(),
         )
         try:
-            stage, found = _followed(process, asked, show)
+            stage, found = _followed(process, asked, show, medium)
             status = process.wait()
         finally:
             process.kill()
@@ -178,10 +170,10 @@ def _rehearsed(recipe: Recipe, scratch: Path, show: Show) -> Measured:
         if found is not None:
             return found
         errors.seek(0)
-        raise _explained(status, stage, errors.read())
+        raise _explained(status, stage, errors.read(), medium)
 
 
-def _followed(process: "subprocess.Popen[str]", asked: str, show: Show) -> tuple[str, Measured | None]:
+def _followed(process: "subprocess.Popen[str]", asked: str, show: Show, medium: Medium) -> tuple[str, Measured | None]:
     """-> the last stage that was begun, and what was measured if it came so far."""
     assert process.stdin is not None
     assert process.stdout is not None
@@ -194,34 +186,34 @@ def _followed(process: "subprocess.Popen[str]", asked: str, show: Show) -> tuple
             show.say(line["say"])
         elif "stage" in line:
             stage = line["stage"]
-            show.say(f"rehearsing {STAGES.index(stage) + 1} of {len(STAGES)}: {stage}")
+            show.say(f"rehearsing {medium.stages.index(stage) + 1} of {len(medium.stages)}: {stage}")
         elif "measured" in line:
             found = Measured.model_validate(line["measured"])
         else:
-            _raise(line, stage)
+            _raise(line, stage, medium)
     return stage, found
 
 
-def _raise(line: Mapping[str, Any], stage: str) -> None:
+def _raise(line: Mapping[str, Any], stage: str, medium: Medium) -> None:
     if "refused" in line:
         raise UserError(line["refused"])
     if "memory" in line:
-        raise UserError(_too_much(stage, f" of {size(line['memory'])}"))
+        raise UserError(_too_much(stage, f" of {size(line['memory'])}", medium))
     raise RunFailed(line["failed"])
 
 
-def _explained(status: int, stage: str, errors: str) -> Exception:
+def _explained(status: int, stage: str, errors: str, medium: Medium) -> Exception:
     """Why a rehearsal ended without a word."""
     if status == -9:
-        return UserError(_too_much(stage, ""))
+        return UserError(_too_much(stage, "", medium))
     last = (errors.strip().splitlines() or [f"status {status}"])[-1]
     return RunFailed(f"the rehearsal ended in {stage}: {last[:400]}")
 
 
-def _too_much(stage: str, held: str) -> str:
-    advice = MEMORY_ADVICE.get(stage, "take a smaller base")
+def _too_much(stage: str, held: str, medium: Medium) -> str:
+    better = medium.memory.get(stage, "take a smaller base")
     return (
-        f"memory: the run does not fit this machine, it was stopped in {stage}{held and ' with a peak'}{held}; {advice}"
+        f"memory: the run does not fit this machine, it was stopped in {stage}{held and ' with a peak'}{held}; {better}"
     )
 
 

@@ -33,7 +33,8 @@ class Recipe(Config):
     """What to train, on what, how, and where the result goes. `Recipe(...)` raises UserError for what cannot be."""
 
     base: str = "smollm2-135m"
-    """A name of the catalogue, a folder of safetensors, a GGUF file, or a hub id."""
+    """A name of the catalogue, a folder of safetensors, a GGUF file, an image model in one safetensors file, or a hub
+    id."""
     base_quantize: Quantization | None = None
     """Keep the frozen linear layers of the base in 4 bits (nf4) or 8 (int8) while the method trains. None: as they are.
     `method: qlora` stands for LoRA over nf4."""

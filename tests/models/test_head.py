@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from tests.models.closeness import apart, gradients
 from tunesmith.models import head
-from tunesmith.models.head import choice_logprobs, label_logprobs, label_scores, likeliest, plain_label_logprobs
+from tunesmith.models.head import choice_logprobs, distributions, label_logprobs, label_scores, plain_label_logprobs
+from tunesmith.streams.taught import teachers
 
 WIDTH, VOCABULARY = 12, 40
 
@@ -88,7 +89,7 @@ def test_no_label_is_no_number() -> None:
 def test_several_tokens_for_each_place(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(head, "CHUNK", 4)
     layer, hidden = _head(), 3 * torch.randn(13, WIDTH)
-    choices, logprobs = likeliest(hidden, count, layer)
+    choices, logprobs = teachers(distributions(hidden, layer, None, VOCABULARY), count)
     assert choices.shape == logprobs.shape == (13, min(count, VOCABULARY))
     assert torch.equal(choices[:, 0], layer(hidden).argmax(-1)) and (logprobs.diff(dim=1) <= 0).all()
 

@@ -10,9 +10,10 @@ import torch
 
 from tunesmith.core.answers import PairBatch, RatedBatch, tree
 from tunesmith.core.batch import Example
-from tunesmith.objectives import DPO, IPO, KTO, ORPO, SimPO
+from tunesmith.objectives import DPO, IPO, KTO, ORPO, Distill, SimPO
 
-CASES = json.loads((Path(__file__).parent / "trl.json").read_text())["cases"]
+KEPT = json.loads((Path(__file__).parent / "trl.json").read_text())
+CASES = KEPT["cases"]
 MADE = {
     "sigmoid": lambda c: DPO(beta=c["beta"]),
     "hinge": lambda c: DPO(beta=c["beta"], formula="hinge"),
@@ -47,5 +48,15 @@ def test_the_loss_is_trls(case: dict[str, Any]) -> None:
     assert float(found.total) / batch.units == pytest.approx(case["loss"], rel=1e-6, abs=1e-6)
 
 
+@pytest.mark.parametrize("case", KEPT["divergences"], ids=lambda c: f"{c['divergence']}-{c['mix']}")
+def test_the_divergence_is_trls(case: dict[str, Any]) -> None:
+    """All tokens are kept, so there is no rest."""
+    mix = {"mix": case["mix"]} if case["divergence"] == "jsd" else {}
+    student, teacher = (torch.tensor(case[name]).log_softmax(1) for name in ("student", "teacher"))
+    found = Distill(teacher="x", divergence=case["divergence"], **mix).apart(teacher, student)
+    assert float(found.mean()) == pytest.approx(case["loss"], rel=1e-6, abs=1e-6)
+
+
 def test_every_formula_is_there() -> None:
     assert {case["kind"] for case in CASES} == set(MADE)
+    assert {case["divergence"] for case in KEPT["divergences"]} == {"forward", "reverse", "jsd"}

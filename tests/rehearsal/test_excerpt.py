@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tunesmith.core.batch import Example
 from tunesmith.core.order import step_indices, steps_per_epoch
-from tunesmith.models.language import STEP
+from tunesmith.models.language import rung
 from tunesmith.rehearsal.excerpt import LOOKED_AT, Calendar, differing, evenly, outline
 from tunesmith.streams.stream import steps
 from tunesmith.streams.tokens import token_feed
@@ -57,10 +57,10 @@ def test_steps_are_spread_over_the_whole_run(count: int, most: int) -> None:
 @given(st.lists(st.integers(1, 4000), max_size=60), st.integers(1, 6))
 def test_passes_that_differ_in_length_are_tried_once_and_the_longest_always(totals: list[int], most: int) -> None:
     places = differing(totals, most)
-    lengths = [-(-totals[place] // STEP) for place in places]
-    assert len(lengths) == len(set(lengths)) == min(most, len({-(-tokens // STEP) for tokens in totals}))
+    lengths = [rung(totals[place]) for place in places]
+    assert len(lengths) == len(set(lengths)) == min(most, len(set(map(rung, totals))))
     if totals:
-        assert lengths[0] == -(-max(totals) // STEP)
+        assert lengths[0] == rung(max(totals))
 
 
 @pytest.mark.parametrize("steps", [1, 4, 12, 75, 100])

@@ -7,7 +7,7 @@ import torch
 
 from tunesmith.core.errors import UserError
 from tunesmith.models.load import Place
-from tunesmith.rehearsal import __main__ as rehearsal
+from tunesmith.rehearsal import clock
 from tunesmith.rehearsal.measured import forget_peak, most_held, resident
 
 CPU = torch.device("cpu")
@@ -16,11 +16,11 @@ CPU = torch.device("cpu")
 def test_a_base_larger_than_the_memory_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model.safetensors").write_bytes(bytes(2_000))
     place = Place("big", tmp_path)
-    monkeypatch.setattr(rehearsal, "free_memory", lambda device: 1_999)
+    monkeypatch.setattr(clock, "free_memory", lambda device: 1_999)
     with pytest.raises(UserError, match=r"weights of big are 2\.0 kB"):
-        rehearsal.refuse_too_large(place, CPU)
-    monkeypatch.setattr(rehearsal, "free_memory", lambda device: 2_000)
-    assert rehearsal.refuse_too_large(place, CPU) == 2_000
+        clock.refuse_too_large(place, CPU)
+    monkeypatch.setattr(clock, "free_memory", lambda device: 2_000)
+    assert clock.refuse_too_large(place, CPU) == 2_000
 
 
 def test_the_peak_is_of_what_was_held_and_can_be_forgotten() -> None:

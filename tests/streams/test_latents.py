@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from tunesmith.core.errors import UserError
 from tunesmith.core.latents import Prompts
 from tunesmith.models.diffusion.noise import Flow, noise_of
 from tunesmith.streams.latents import Latent, Noising, generator_of, in_passes, judged, levels, noised
@@ -81,12 +82,73 @@ def test_min_snr_is_that_of_the_paper():
 def test_a_flow_goes_straight_from_the_picture_to_the_noise():
     flow, draw = Flow(3.0), torch.Generator().manual_seed(0)
     pictures, noise = torch.randn(2, 3, 4, 2, 2, generator=draw)
-    times = flow.times(torch.tensor([0.0, 0.5, 0.999]))
+    times = flow.times(torch.tensor([0.0, 0.5, 0.999]), 4)
     assert times.tolist() == pytest.approx([1, 750, 999.67], rel=1e-3)
     mixed = flow.mixed(pictures, noise, times)
     assert torch.allclose(
         mixed - times[:, None, None, None] / 1000 * flow.targets(pictures, noise, times), pictures, atol=1e-5
     )
+
+
+def test_shifts_are_those_of_diffusers():
+    """By one number (SD 3) and by the size of the picture (FLUX), where the number is not read."""
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    levels = torch.linspace(0.05, 0.95, 7)
+    theirs = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    theirs.set_timesteps(sigmas=levels.tolist())
+    ours = noise_of({"shift": 3.0}, flow=True)
+    assert torch.allclose(ours.times(levels, 64) / 1000, theirs.sigmas[:-1], atol=1e-6)
+    config = {"shift": 3.0, "use_dynamic_shifting": True, "base_shift": 0.5, "max_shift": 1.15}
+    by_size = FlowMatchEulerDiscreteScheduler(**config)
+    for tokens, mu in ((256, 0.5), (4096, 1.15), (2176, 0.825)):
+        by_size.set_timesteps(sigmas=levels.tolist(), mu=mu)
+        found = noise_of(config, flow=True).times(levels, 4 * tokens) / 1000
+        assert torch.allclose(found, by_size.sigmas[:-1], atol=1e-6)
+    assert noise_of(config, flow=True, shift=2.0).times(torch.tensor([0.5]), 9).item() == pytest.approx(1000 * 2 / 3)
+    with pytest.raises(UserError, match="only flows"):
+        noise_of(STEPS, flow=False, shift=2.0)
+
+
+def test_the_logit_normal_draw_is_that_of_the_paper():
+    """Against the formula, in its quantiles, and with the mean and deviation of the logits that it names."""
+    noising, even = Noising(Flow(), 0, draw="logit-normal"), (torch.arange(4000) + 0.5) / 4000
+    found = noising.placed(even)
+    logits = torch.logit(found.double())
+    assert abs(float(logits.mean())) < 1e-3 and float(logits.std()) == pytest.approx(1, abs=2e-3)
+    drawn = torch.randn(20_000, generator=torch.Generator().manual_seed(0)).sigmoid()
+    wanted = drawn.quantile(torch.tensor([0.1, 0.5, 0.9]))
+    assert torch.allclose(found.quantile(torch.tensor([0.1, 0.5, 0.9])), wanted, atol=0.01)
+    assert noising.placed(torch.tensor([0.0, 1.0])).isfinite().all()
+    assert torch.equal(Noising(Flow(), 0).placed(even), even)
+    batch = noised(_latent(), _told, noising, torch.tensor(0.1), generator_of(1))
+    assert float(batch.times) == pytest.approx(1000 * float(noising.placed(torch.tensor(0.1))))
+
+
+def test_the_last_step_is_pure_noise_when_it_is_asked_for():
+    config = {**STEPS, "prediction_type": "v_prediction"}
+    last = torch.tensor([999])
+    assert float(noise_of(config, flow=False).snr(last)) > 1e-3
+    assert float(noise_of(config, flow=False, zero_terminal_snr=True).snr(last)) == 0
+
+
+def test_an_offset_is_the_same_at_all_places_of_a_channel():
+    like, count = torch.zeros(4, 32, 32), 200
+    means = {
+        offset: torch.stack([Noising(Flow(), 0, offset=offset).noise(like, generator_of(n)) for n in range(count)])
+        for offset in (0.0, 0.5)
+    }
+    spread = {offset: float(found.mean((2, 3)).std()) for offset, found in means.items()}
+    assert spread[0.0] == pytest.approx(1 / 32, rel=0.1)  # of a mean over 32 x 32 places
+    assert spread[0.5] == pytest.approx((0.25 + 1 / 1024) ** 0.5, rel=0.1)
+
+
+def test_debiased_weights_are_those_of_the_paper():
+    times = torch.tensor([50, 500, 900])
+    for kind in ("epsilon", "v_prediction"):
+        schedule = noise_of({**STEPS, "prediction_type": kind}, flow=False)
+        snr, found = schedule.snr(times), Noising(schedule, 0, "debiased").weights(times)
+        assert torch.allclose(found, snr**-0.5 if kind == "epsilon" else 1 / (snr + 1))
 
 
 def test_what_is_judged_never_changes_and_has_every_level():

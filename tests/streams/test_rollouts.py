@@ -264,6 +264,41 @@ def test_groups_without_signal_are_counted():
     assert "reward/a" not in told
 
 
+def _by_row_only(asked, answers):
+    """Answers to even rows differ in worth, those to odd rows do not."""
+    return Scored([float(one.row % 2 == 0 and i % 2) for i, one in enumerate(asked)], {"a": [1.0] * len(asked)})
+
+
+def test_prompts_without_signal_give_their_place_to_others():
+    objective, policy = GRPO(reward="x", answers=2, variant="dapo", redraws=1), Policy()
+    odd, others = [p for p in PROMPTS if p.row % 2][:2], [p for p in PROMPTS if p.row != 3]
+    some = feed(objective, policy, judge=_by_row_only, others=others)
+    passes = [some([*odd, PROMPTS[0]], step) for step in range(8)]
+    for found in passes:
+        rows, told = {row for batch in found for row in batch.rows}, dict(found[0].told)
+        assert told["redrawn"] == pytest.approx(2 / 3)  # two were drawn beside the three
+        both = rows == {0, 2, 4}  # else row 5 was one of the two, and is no better than what it would replace
+        assert both or (len(rows) == 3 and 0 in rows and len(rows & {2, 4}) == len(rows & {1, 3}) == 1)
+        assert told["groups_without_signal"] == pytest.approx(0.4 if both else 0.6)
+    assert policy.asked == [6, 4] * 8  # no prompt is asked twice in a step
+    assert len({tuple(sorted(row for batch in found for row in batch.rows)) for found in passes}) > 1
+    again = feed(objective, judge=_by_row_only, others=others)([*odd, PROMPTS[0]], 3)
+    assert same(again, passes[3])
+
+
+def test_what_is_never_found_is_not_looked_for_forever():
+    def constant(asked, answers):
+        return Scored([1.0] * len(answers), {})
+
+    policy = Policy()
+    objective = GRPO(reward="x", answers=2, redraws=20)
+    told = dict(feed(objective, policy, judge=constant, others=PROMPTS)(PROMPTS[:4], 0)[0].told)
+    assert policy.asked == [8, 4] and told["groups_without_signal"] == 1 and told["redrawn"] == 0.5
+    policy = Policy()
+    feed(GRPO(reward="x", answers=2), policy, judge=constant, others=PROMPTS)(PROMPTS[:4], 0)
+    assert policy.asked == [8]  # GRPO itself has none of it
+
+
 def _courses(reward_of):
     """Samplings whose answers become longer."""
     from tunesmith.streams.credit import Answered

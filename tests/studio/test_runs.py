@@ -98,6 +98,10 @@ def test_what_was_interrupted_goes_on_to_the_same_bytes(bases, balls, tmp_path):
     again = whole.model_copy(update={"output": str(tmp_path / "again")})
     with pytest.raises(Interrupted, match="step 3"):
         run(again, Stopping(lambda _: None))
+    second = Stopping(lambda _: None)  # others count wrongly only when they go on a second time
+    second.step = 5
+    with pytest.raises(Interrupted, match="step 5"):
+        run(again, second)
     run(again, Show(lambda _: None))
     for name in ("adapter/pytorch_lora_weights.safetensors", "metrics.jsonl", "evaluation.json", "samples/tuned.png"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -122,6 +126,7 @@ def test_the_class_stays_nearer_with_a_prior(bases, balls, tmp_path):
         ({"objective": SUBJECT | {"prior": "none", "prior_weight": 2.0}}, "prior is none"),
         ({"objective": {"kind": "denoise", "huber_c": 0.2}}, "loss=huber"),
         ({"objective": {"kind": "denoise", "zero_terminal_snr": True}}, "epsilon"),
+        ({"objective": {"kind": "denoise", "shift": 2.0}}, "only flows"),
         ({"data": {"train": "x", "rows": 3}}, "data.rows: not a field of pictures"),
         ({"objective": "sft"}, "image model"),
         ({"method": {"kind": "lora", "targets": ["to_z"]}}, "to_q"),
@@ -135,6 +140,12 @@ def test_what_cannot_be_is_said_in_one_line(more, message, bases, balls, tmp_pat
     with pytest.raises(UserError, match=message) as raised:
         run(_recipe(bases("sd"), balls, tmp_path / "run", **more), Show(lambda _: None))
     assert "\n" not in str(raised.value) and not (tmp_path / "run" / "adapter").exists()
+
+
+def test_a_flow_takes_no_weights_of_diffusion(bases, balls, tmp_path):
+    with pytest.raises(UserError, match=r"weighting: debiased is for diffusion, sd3 is a flow"):
+        run(_recipe(bases("sd3"), balls, tmp_path / "run", objective={"kind": "denoise", "weighting": "debiased"}),
+            Show(lambda _: None))  # fmt: skip
 
 
 def test_a_text_model_makes_no_pictures(tiny_folder, balls, tmp_path):
@@ -154,9 +165,7 @@ def test_what_was_trained_is_painted_merged_and_switched_off(bases, balls, tmp_p
     assert (several[2] == on[0]).all()
     merged = merge_pictures(Place("sd", bases("sd")), folder / "adapter", tmp_path / "merged")
     assert merged.apart < 1e-4
-    assert (
-        abs(load_painter(str(merged.folder), precision="float32").paint("a red ball", [3]).astype(int) - on).max() <= 1
-    )
+    assert abs(load_painter(str(merged.path), precision="float32").paint("a red ball", [3]).astype(int) - on).max() <= 1
     with pytest.raises(UserError, match="exists already"):
         merge_pictures(Place("sd", bases("sd")), folder / "adapter", tmp_path / "merged")
 

@@ -146,11 +146,13 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tiny_folder: Folder, rows: str, 
     assert sampled[0] == sampled[1]
 
 
-def test_an_interrupted_run_goes_on_to_the_same_bytes(
-    tiny_folder: Folder, rows: str, reward: str, tmp_path: Path
-) -> None:
-    whole = _recipe(tiny_folder("llama"), rows, tmp_path / "whole", {"kind": "grpo", "reward": reward})
+def test_an_interrupted_run_goes_on_to_the_same_bytes(tiny_folder: Folder, rows: str, tmp_path: Path) -> None:
+    """With other prompts drawn where answers are all worth the same."""
+    (tmp_path / "coarse.py").write_text("def coarse(prompt, answer, row):\n    return float('e' in answer)\n")
+    objective = {"kind": "grpo", "variant": "dapo", "answers": 2, "reward": f"{tmp_path}/coarse.py:coarse"}
+    whole = _recipe(tiny_folder("llama"), rows, tmp_path / "whole", objective)
     run(whole, Show(lambda _: None))
+    assert any(line.get("redrawn", 0) > 0 for line in _lines(tmp_path / "whole" / "metrics.jsonl"))
     cut = whole.model_copy(update={"output": str(tmp_path / "cut")})
 
     with pytest.raises(Interrupted):

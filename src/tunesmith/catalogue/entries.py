@@ -16,7 +16,7 @@ class Entry:
     made by it."""
 
     name: str
-    kind: Literal["base", "data", "text", "probe"]
+    kind: Literal["base", "data", "text", "probe", "tokenizer"]
     about: str
     licence: str
     source: str
@@ -139,6 +139,20 @@ DO_NOT_ANSWER = Entry(
     size=2_500_000,
 )
 
+CLIP_WORDS = Entry(
+    name="clip-words",
+    kind="tokenizer",
+    about="the 49,408 tokens of CLIP, which Stable Diffusion reads prompts with; checkpoints in one file lack them",
+    licence="MIT",
+    source="PyPI open_clip_torch 3.3.0 (OpenAI's bpe_simple_vocab_16e6)",
+    note="names of tokens alone: nothing was trained on this copy of them",
+    sha256="c549ad5ed6bfc119cc11105033c0a2b9d7a2a4afeb40a58a09aab3da1a0043ce",
+    gives="",
+    package="open_clip_torch",
+    version="3.3.0",
+    size=1_547_268,
+)
+
 STATE_OF_THE_UNION = Entry(
     name="state-of-the-union",
     kind="text",
@@ -174,6 +188,7 @@ CATALOGUE: dict[str, Entry] = {
         CROWS_PAIRS,
         BBQ_PROBE,
         DO_NOT_ANSWER,
+        CLIP_WORDS,
     )
 }
 
@@ -186,5 +201,8 @@ def entry(name: str) -> Entry:
 
 
 def paints(base: str) -> bool:
-    """Whether the base of that name makes pictures: one of the catalogue, or a folder with the parts of one."""
-    return CATALOGUE[base].paints if base in CATALOGUE else (Path(base) / "model_index.json").is_file()
+    """Whether the base of that name makes pictures: one of the catalogue, a folder with the parts of one, or a file."""
+    if base in CATALOGUE:
+        return CATALOGUE[base].paints
+    path = Path(base).expanduser()
+    return (path / "model_index.json").is_file() or (path.suffix == ".safetensors" and path.is_file())

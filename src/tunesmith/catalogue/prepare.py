@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tunesmith.catalogue import arithmetic, probes
 from tunesmith.catalogue.bbq import bbq
+from tunesmith.catalogue.clip_words import clip_words
 
 REVIEW_WORDS = 90  # reviews are cut: the demo must fit ten minutes of two cores
 _REVIEWS = {"drugsComTrain.tsv": "train.jsonl", "drugsComTest.tsv": "test.jsonl"}
@@ -56,6 +57,7 @@ PREPARE: dict[str, Callable[[zipfile.ZipFile, Path], None]] = {
     "crows-pairs": probes.crows_pairs,
     "bbq": probes.bbq,
     "do-not-answer": probes.do_not_answer,
+    "clip-words": clip_words,
 }
 """Entry name -> what writes its files into an empty folder."""
 

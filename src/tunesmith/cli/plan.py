@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def plan(
     words: Words = None,
     base: Base = None,
-    data: Annotated[str | None, typer.Option(help="A file of examples, or a name of the catalogue.")] = None,
+    data: Annotated[str | None, typer.Option(help="A file of examples, a folder of pictures, or a name.")] = None,
     method: Method = None,
     objective: Objective = None,
     output: Annotated[str | None, typer.Option(help="The run folder, on whose disk the room is measured.")] = None,
@@ -48,7 +48,7 @@ def lines(found: "Plan") -> list[str]:
     m = found.measured
     beside = f"; {size(found.machine_memory)} with the second process of the proof"
     rows = [
-        ("Time", duration(found.seconds), f"{count(m.steps)} steps of {count(m.tokens / m.steps)} tokens"),
+        ("Time", duration(found.seconds), f"{count(m.steps)} steps of {count(m.tokens / m.steps)} {found.unit}"),
         *(
             (f"  {part}", duration(seconds), share(seconds / found.seconds))
             for part, seconds in m.seconds.items()

@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from tunesmith.compare import pictures
 from tunesmith.compare.latency import latency
 from tunesmith.core.errors import Interrupted, RunFailed, UserError
 from tunesmith.core.network import inherit
@@ -39,6 +40,8 @@ TIMED = 3  # steps, of which the first is not counted
 def base(asked: dict[str, Any]) -> dict[str, Any]:
     """Measure the base on the test part, or as much of it as fits into `seconds`; write its items to `folder`."""
     show, recipe = _quiet(), make_recipe(asked["recipe"])
+    if recipe.objective.eats == "pictures":
+        return pictures.measure_base(asked, _since_start())
     opened = _opened(recipe)
     model, prepared = face(opened.base.network).eval(), opened.prepared
     if not prepared.test:
@@ -78,7 +81,10 @@ def _affordable(items: int, estimate: float, seconds: float) -> int:
 
 def probe(asked: dict[str, Any]) -> dict[str, Any]:
     """Attach the method, time some steps, and try rates: as many as `size` says, or as fit into `seconds`."""
-    show, opened = _quiet(), _opened(make_recipe(asked["recipe"]))
+    show, recipe = _quiet(), make_recipe(asked["recipe"])
+    if recipe.objective.eats == "pictures":
+        return pictures.time_method(asked, _since_start())
+    opened = _opened(recipe)
     model = face(opened.base.network, recompute=opened.recipe.train.recompute)
     attach(opened, model)
     opening, trying = _since_start(), RateProbe(opened, model, show)

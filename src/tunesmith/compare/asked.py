@@ -1,4 +1,7 @@
-"""What a comparison was asked for: `compare.yaml` of its folder, and the recipe of each run that follows from it."""
+"""What a comparison was asked for: `compare.yaml` of its folder, and the recipe of each run that follows from it.
+
+Of pictures an entry may be METHOD+OBJECTIVE, as `lora+dreambooth`: each run then has an objective of its own.
+"""
 
 import hashlib
 import json
@@ -31,7 +34,7 @@ class Asked(Config):
     """What all methods share: base, data, train, evaluate."""
     methods: tuple[str, ...]
     own: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """By method: its own values of `method` and `train`."""
+    """By method: its own values of `method` and `train`, and of `objective` where it has one of its own."""
     seeds: int = Field(3, ge=1, le=100)
     budget: float | None = None
     """Seconds for everything."""
@@ -47,6 +50,11 @@ class Asked(Config):
         parts = ("compare", Path(recipe.base).stem, Path(recipe.data.sources[0]).stem, sign)
         return Path("runs") / "-".join(re.sub(r"[^\w.]+", "_", part) for part in parts)
 
+    @property
+    def paints(self) -> bool:
+        """Whether pictures are learned."""
+        return self.shared().objective.eats == "pictures"
+
     def shared(self, **evaluate: Any) -> Recipe:
         """The recipe without its method's own values: what the base is measured by."""
         values = {k: v for k, v in self.recipe.items() if k not in ("output", "base_quantize")}
@@ -56,7 +64,10 @@ class Asked(Config):
         """The recipe of a run. `train` and `evaluate=`, `data=` in `more` are the comparison's. Raises UserError."""
         own = self.own.get(name, {})
         values = {**self.recipe, **{k: v for k, v in own.items() if k != "train"}, "output": str(output)}
-        values["method"] = {**own.get("method", {}), "kind": name}
+        method, objective = _parts(name)
+        values["method"] = {**own.get("method", {}), "kind": method}
+        if objective:
+            values["objective"] = {**_fitting(self.recipe.get("objective"), objective), **own.get("objective", {})}
         values["data"] = {**_data(values), **more.get("data", {})}
         return Recipe(**_with(values, {**own.get("train", {}), **train}, more.get("evaluate", {})))
 
@@ -99,8 +110,7 @@ def asked(
     if not names:
         raise UserError("--methods: name at least one method, for example lora,full")
     for name in names:
-        if name not in PRESETS:
-            raise UserError(f"--methods: `{name}` is no method{near(name, PRESETS)}; known are {', '.join(PRESETS)}")
+        _refuse_unknown(name)
     given = values.get("objective")
     kind = given.get("kind") if isinstance(given, Mapping) else given
     if kind in OBJECTIVES and OBJECTIVES[str(kind)].eats == "prompts":
@@ -112,7 +122,42 @@ def asked(
     for name, given in theirs.items():
         if name in names and name not in settings:
             settings[name] = given
-    return Asked(recipe=common, methods=names, own=settings, seeds=seeds, budget=budget, learning_curve=learning_curve)
+    found = Asked(recipe=common, methods=names, own=settings, seeds=seeds, budget=budget, learning_curve=learning_curve)
+    _refuse_medium(found)
+    return found
+
+
+def _parts(name: str) -> tuple[str, str]:
+    """`lora+dreambooth` -> method and objective; without a plus the objective is empty."""
+    method, _, objective = name.partition("+")
+    return method, objective
+
+
+def _refuse_unknown(name: str) -> None:
+    method, objective = _parts(name)
+    if method not in PRESETS:
+        raise UserError(f"--methods: `{method}` is no method{near(method, PRESETS)}; known are {', '.join(PRESETS)}")
+    painted = [kind for kind, one in OBJECTIVES.items() if one.eats == "pictures"]
+    if "+" in name and objective not in painted:
+        raise UserError(
+            f"--methods: `{name}` must be METHOD or METHOD+OBJECTIVE, where the objective is one of "
+            f"{', '.join(painted)}{near(objective, painted)}"
+        )
+
+
+def _refuse_medium(asked: Asked) -> None:
+    """UserError for what is of texts alone, or of pictures alone."""
+    mixed = [name for name in asked.methods if "+" in name]
+    if asked.learning_curve and asked.paints:
+        raise UserError("--learning-curve: of texts; to see what fewer pictures do, compare with data.limit")
+    if mixed and not asked.paints:
+        raise UserError(f"--methods: `{mixed[0]}` is of pictures, and the base or the objective is of texts")
+
+
+def _fitting(shared: Any, kind: str) -> dict[str, Any]:
+    """-> the objective `kind` with those values of the shared one that it reads."""
+    values = dict(shared) if isinstance(shared, Mapping) else {}
+    return {key: value for key, value in values.items() if key in OBJECTIVES[kind].model_fields} | {"kind": kind}
 
 
 def seconds_of(text: str) -> float:
@@ -139,20 +184,31 @@ def _parted(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[s
 
 def _checked(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """What the recipe of one method may say: values of `method`, and some of `train`."""
-    allowed = ("method", "train", *(key for preset in PRESETS.values() for key in preset if key != "method"))
+    wanted, objective = _parts(name)
+    allowed = (
+        "method",
+        "train",
+        *(("objective",) if objective else ()),
+        *(key for preset in PRESETS.values() for key in preset if key != "method"),
+    )
     if others := [key for key in given if key not in allowed]:
         raise UserError(f"--recipe {name}: `{others[0]}` is the same for all methods; it belongs into the main recipe")
     method, train = given.get("method") or {}, given.get("train") or {}
     method = {"kind": method} if isinstance(method, str) else dict(method)
-    if (kind := method.pop("kind", name)) != name:
+    if (kind := method.pop("kind", wanted)) != wanted:
         raise UserError(f"--recipe {name}: its method is {kind}; write --recipe {kind}=...")
+    learned = given.get("objective") or {}
+    learned = {"kind": learned} if isinstance(learned, str) else dict(learned)
+    if (kind := learned.get("kind", objective)) != objective:
+        raise UserError(f"--recipe {name}: its objective is {kind}; write --recipe {wanted}+{kind}=...")
     if others := [key for key in train if key not in OWN]:
         raise UserError(
             f"--recipe {name}: train.{others[0]} is the same for all methods{near(others[0], OWN)}; "
             "it belongs into the main recipe"
         )
-    rest = {key: value for key, value in given.items() if key not in ("method", "train")}
-    return {**({"method": method} if method else {}), **({"train": dict(train)} if train else {}), **rest}
+    rest = {key: value for key, value in given.items() if key not in ("method", "train", "objective")}
+    parts = {"method": method, "train": dict(train), "objective": learned}
+    return {**{key: part for key, part in parts.items() if part}, **rest}
 
 
 def _data(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ class Course:
         for share in CURVE if self.schedule.curve else ():
             for name in self.left:
                 self._train(name, self.curve(name, share), 0, share)
-        for name in self.left:
+        for name in () if self.asked.paints else self.left:  # a painted picture takes as long with any of them
             self._time(name)
 
     def _train_all(self) -> None:
@@ -134,9 +134,11 @@ class Course:
             self.say(f"each method is measured on {self.base['items']} of {self.base['of']} test rows")
 
     def _answers(self) -> dict[str, Any]:
-        """Answers are not looked at here: none is written that is not scored."""
-        scored = (self.asked.recipe.get("evaluate") or {}).get("score_answers") or 0
-        return {"enabled": True, "answers": scored}
+        """Answers are not looked at here: none is written that is not scored, and no picture that is not asked for."""
+        given = self.asked.recipe.get("evaluate") or {}
+        if self.asked.paints:
+            return {"enabled": True, "pictures": given.get("pictures", 0)}
+        return {"enabled": True, "answers": given.get("score_answers") or 0}
 
     def _recipe(self, name: str, output: Path, *, number: int, steps: int, share: float = 1.0) -> dict[str, Any]:
         every = max(1, ceil(steps / self.schedule.validations))
@@ -151,13 +153,14 @@ class Course:
         }
         own = self.asked.own.get(name, {}).get("train", {})
         if own.get("learning_rate") in (None, "auto"):
-            train["learning_rate"] = self.probes[name]["choice"]["value"] if name in self.probes else "auto"
+            tried = None if self.asked.paints else "auto"
+            train["learning_rate"] = self.probes[name]["choice"]["value"] if name in self.probes else tried
         evaluate = self._answers() | {"items": self.base["items"]}
         data = {"share": share} if share < 1 else {}
         return self.asked.recipe_of(name, output, train=train, evaluate=evaluate, data=data).model_dump(mode="json")
 
     def _try_rates(self, name: str) -> None:
-        self.say(f"{name}: trying learning rates")
+        self.say(f"{name}: {'timing some steps' if self.asked.paints else 'trying learning rates'}")
         known = next((probe["size"] for probe in self.probes.values() if "size" in probe), None)
         with _Noted(self.refused, name, "", self.say):
             recipe = self._recipe(name, self.folder / PROBES, number=0, steps=self.base["steps"])

@@ -47,6 +47,8 @@ class Circumstances:
     wanted_steps: int
     left_out: Mapping[str, str] = field(default_factory=dict)  # by method: why it was not trained
     at_the_edge: Sequence[str] = ()  # methods whose best learning rate was the last one tried
+    rows: str = "test rows"  # what is judged
+    more: Sequence[str] = ()  # other doubts
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +135,16 @@ def _doubts(candidates: Sequence[Candidate], known: Circumstances) -> tuple[str,
             "methods that learn slowly look worse than they would be in the end."
         )
     if known.items < FEW_ITEMS:
-        found.append(f"{count(known.items)} test rows show large differences only.")
+        found.append(f"{count(known.items)} {known.rows} show large differences only.")
     if len(candidates) >= MANY_METHODS:
         found.append(
-            f"the best of {len(candidates)} was chosen on the rows that it is judged by, and looks a little too good."
+            f"the best of {len(candidates)} was chosen on the {known.rows} that it is judged by, and looks a little "
+            "too good."
         )
     if known.at_the_edge:
         names = ", ".join(known.at_the_edge)
         found.append(f"the best learning rate of {names} was the last one tried; one beyond it may be better.")
+    found += known.more
     found += [f"{name} was not compared: {why.rstrip('.')}." for name, why in known.left_out.items()]
     return tuple(found)
 

@@ -1,6 +1,7 @@
 """From the folders of a comparison to its table: the rows, how each is worth against base and full, the choice."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
@@ -18,10 +19,16 @@ from tunesmith.evaluate.statistics import Difference
 from tunesmith.evaluate.tradeoff import best_tradeoffs
 from tunesmith.outcome import finished
 from tunesmith.report.comparison import Against, Comparison, Details, Latency, Row, Share, Value
+from tunesmith.report.document import NAME as RESULT
 from tunesmith.report.document import Chosen, RunResult
 from tunesmith.report.folder import RunFiles
 
 PERPLEXITY, RIGHT = "general_perplexity", "general_accuracy"
+PAINTED = (
+    "the pictures that judge have also chosen the best weights of each run.",
+    "learning rates were not tried: each method has its own, or the one that its recipe gives.",
+)
+"""Doubts about every comparison on pictures."""
 EDGE = "that was tried"  # in the reason of a rate that is the first or the last of those tried
 
 
@@ -31,6 +38,10 @@ class Runs:
 
     results: dict[int, RunResult]
     items: dict[int, Measured]
+    base: dict[int, Measured]
+    """The base on the same items: where objectives differ, so may what it was told of them."""
+    documents: dict[int, dict[str, Any]]
+    """`result.json`, as it is."""
     timing: dict[int, list[dict[str, Any]]]
 
     @classmethod
@@ -40,6 +51,8 @@ class Runs:
         return cls(
             results,
             {number: read_items(found[number], "tuned") for number in results},
+            {number: read_items(found[number], "base") for number in results} if course.asked.paints else {},
+            {number: json.loads((found[number] / RESULT).read_text(encoding="utf-8")) for number in results},
             {number: RunFiles.read(found[number]).timing for number in results},
         )
 
@@ -55,6 +68,17 @@ class Runs:
     def memory(self) -> int:
         peaks = [max(line.get("peak_memory_bytes", 0) for line in lines) for lines in self.timing.values()]
         return int(median(peaks))
+
+    @property
+    def pictures_per_second(self) -> float:
+        trained = [result.train for result in self.results.values() if result.train]
+        return median(one.examples / one.seconds for one in trained)
+
+    def facts(self, quality: str) -> dict[str, float]:
+        """-> what else is said of the tuned model, by every run, whatever it is called."""
+        every = [_facts(document) for document in self.documents.values()]
+        known = [key for key in every[0] if key != quality and all(key in one for one in every)]
+        return {key: median(one[key] for one in every) for key in known}
 
     @property
     def first(self) -> RunResult:
@@ -95,6 +119,8 @@ class Table:
             forgetting=_value(PERPLEXITY, self._against_base(name, PERPLEXITY)) if general else None,
             latency=Latency(**{side: latency[side] for side in Latency.model_fields}) if latency else None,
             data_needed=self._curve(name) if self.course.schedule.curve else None,
+            pictures_per_second=runs.pictures_per_second if self.course.asked.paints else None,
+            facts=runs.facts(self.metric) if self.course.asked.paints else None,
         )
 
     def _curve(self, name: str) -> list[Share]:
@@ -107,7 +133,9 @@ class Table:
         return [*found, Share(share=1.0, rows=rows, quality=_level(self.metric, self.runs[name].rows(self.metric)))]
 
     def _against_base(self, name: str, metric: str) -> Difference:
-        return _difference(metric, METRICS[metric].rows(self.base)[None], self.runs[name].rows(metric))
+        own = self.runs[name].base
+        base = np.stack([METRICS[metric].rows(one) for one in own.values() or [self.base]])
+        return _difference(metric, base, self.runs[name].rows(metric))
 
     def _between(self, one: str, other: str, metric: str) -> Difference:
         """`one` less `other`, on the seeds that both have."""
@@ -184,6 +212,8 @@ class Table:
                 steps=course.schedule.steps,
                 wanted_steps=course.base["steps"],
                 left_out={name: why for name, why in left_out.items() if name not in self.runs},
+                rows="held-out pictures" if course.asked.paints else "test rows",
+                more=PAINTED if course.asked.paints else (),
                 at_the_edge=[name for name, probe in course.probes.items() if EDGE in probe["choice"]["reason"]],
             ),
         )
@@ -211,6 +241,13 @@ class Table:
             said.append(f"{course.base['items']} of {course.base['of']} test rows, the first by number")
         partly = {**{n: why for n, why in course.lost.items() if n in self.runs}, **course.missing}
         return said + [f"{name}: {why}" for name, why in partly.items()]
+
+
+def _facts(document: Mapping[str, Any]) -> dict[str, float]:
+    """-> the numbers of `evaluation` and of `fidelity`, where a run has that."""
+    evaluated = (document.get("evaluation") or {}).get("after") or {}
+    judged = {key: one["tuned"] for key, one in (document.get("fidelity") or {}).items()}
+    return {**evaluated, **judged}
 
 
 def _level(metric: str, rows: np.ndarray) -> Value:

@@ -1,12 +1,12 @@
-"""Tokens with what a teacher finds likely in their places: its likeliest tokens, and how likely they are.
+"""Tokens with what a teacher finds likely in their places: some likely tokens, and how likely it finds each.
 
 The rest of the vocabulary is one remaining probability, so that a batch stays small; the more tokens are kept, the
 nearer are sums over them to those over all.
 
-Shapes: L labels, K tokens that the teacher finds likeliest, likeliest first.
+Shapes: L labels, K tokens that are kept.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -20,6 +20,7 @@ class DistributionBatch(Batch):
     packed: TokenBatch
     choices: Tensor  # (L, K), tokens
     teacher: Tensor  # (L, K), their log-probabilities
+    told: tuple[tuple[str, float], ...] = ()  # what the stream has to tell about the step: the same in all its passes
 
     @property
     def units(self) -> int:
@@ -38,7 +39,8 @@ class DistributionBatch(Batch):
         if parts is None:
             return None
         first = parts[0].units
-        return (
-            DistributionBatch(parts[0], self.choices[:first], self.teacher[:first]),
-            DistributionBatch(parts[1], self.choices[first:], self.teacher[first:]),
+        cuts = zip(parts, (slice(0, first), slice(first, None)), strict=True)
+        one, other = (
+            replace(self, packed=packed, choices=self.choices[cut], teacher=self.teacher[cut]) for packed, cut in cuts
         )
+        return one, other

@@ -36,6 +36,11 @@ def _likelihood(found: Measured) -> np.ndarray:
     return np.array([(o.nll, o.tokens) for o in found.outcomes], float)
 
 
+def _losses(found: Measured) -> np.ndarray:
+    """Of pictures: each has a mean squared error."""
+    return np.array([[o.nll] for o in found.outcomes], float)
+
+
 def _general(found: Measured) -> np.ndarray:
     return np.array([(nll, tokens) for nll, tokens, _ in found.general], float)
 
@@ -54,6 +59,7 @@ METRICS = {
     "preference_accuracy": Metric(_preferred, _mean, True, True),
     "exact_match": Metric(_exact, _mean, True, True),
     "perplexity": Metric(_likelihood, perplexity, False, False),
+    "denoising_loss": Metric(_losses, _mean, False, False),
     "general_perplexity": Metric(_general, perplexity, False, False),
     "general_accuracy": Metric(_general_right, loss, True, False),  # right tokens over tokens, a loss by its form
 }

@@ -36,6 +36,7 @@ PLAIN = "pytorch_lora_weights.safetensors"
 OWN = "adapter_weights.safetensors"
 KOHYA = ".kohya.safetensors"
 SCHEMA = 1
+_ORIGINAL = re.compile(r"(lora_unet_|diffusion_model\.)(double_blocks|single_|joint_blocks|transformer_blocks)")
 _ATTENTION = re.compile(r"\.(q|k|v|out)_proj\.lora_")
 _SCRIPT = {DOWN: ".lora_linear_layer.down.weight", UP: ".lora_linear_layer.up.weight"}
 _FACTOR = re.compile("|".join(re.escape(end) + "$" for end in _SCRIPT))
@@ -79,9 +80,8 @@ def write_adapter_pictures(  # noqa: PLR0913 - what the files of an adapter say
         _save(aside / str(facts["weights"]), named, header)
         files = [folder / str(facts["weights"])]
         if reason is None:
-            numbered = family not in ("sd1", "sd2")
             header = kohya_header(held, described, family=family, base_name=base_name, name=name) | dict(about or {})
-            _save(aside / (name + KOHYA), kohya_tensors(held, described, numbered=numbered), header)
+            _save(aside / (name + KOHYA), kohya_tensors(held, described, family=family), header)
             files.append(folder / (name + KOHYA))
         (aside / FACTS).write_text(dump(facts), encoding="utf-8")
         (aside / "README.md").write_text(card(base_name, files, reason), encoding="utf-8")
@@ -239,10 +239,11 @@ def _refuse_family(path: Path, said: str, names: Mapping[str, object], family: F
     if family is None:
         return
     made = next((known for known, begin in BASES.items() if said.startswith(begin)), None)
-    transformer = any(name.startswith(("transformer.", "lora_transformer_")) for name in names)
-    unet = any(name.startswith(("unet.", "lora_unet_")) for name in names)
+    original = any(_ORIGINAL.match(name) for name in names)
+    transformer = original or any(name.startswith(("transformer.", "lora_transformer_")) for name in names)
+    unet = not original and any(name.startswith(("unet.", "lora_unet_")) for name in names)
     if made is not None and made != family:
         raise UserError(f"{path}: made for {made}, the base is {family}; it fits no other family")
-    if (transformer and family in ("sd1", "sd2", "sdxl")) or (unet and family == "sd3"):
+    if (transformer and family in ("sd1", "sd2", "sdxl")) or (unet and family in ("sd3", "flux")):
         kind = "transformer" if transformer else "UNet"
         raise UserError(f"{path}: an adapter of a {kind}, the base is {family}; it fits no other family")

@@ -3,8 +3,9 @@
 lora_unet_down_blocks_0_..._attn1_to_k  .lora_down.weight  .lora_up.weight  .alpha  .dora_scale   W + alpha / r up down
                                         .hada_w1_a ...     .lokr_w1 ...     .alpha
 
-https://github.com/kohya-ss/sd-scripts, https://github.com/KohakuBlueleaf/LyCORIS. Transformers (SD3, FLUX) get the
-prefix `lora_transformer_`, which ComfyUI knows for diffusers' own names.
+https://github.com/kohya-ss/sd-scripts, https://github.com/KohakuBlueleaf/LyCORIS. LoRA of transformers (SD 3, FLUX) has
+their authors' names below `lora_unet_`, with queries, keys and values in one; what cannot be joined has diffusers' own
+below `lora_transformer_`, which ComfyUI knows, too.
 """
 
 import math
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from tunesmith.core.errors import UserError
+from tunesmith.export.kohya_fused import MODULES, fits, fused
 from tunesmith.export.picture_names import LAYERS, flat, legacy, to_compvis
 from tunesmith.export.tensors import MAGNITUDE, PAIRS
 
@@ -49,15 +51,21 @@ def unwritable(parts: Parts, described: Described) -> str | None:
     return None
 
 
-def kohya_tensors(parts: Parts, described: Described, *, numbered: bool) -> dict[str, Tensor]:
+def kohya_tensors(parts: Parts, described: Described, *, family: str) -> dict[str, Tensor]:
     """-> the tensors by kohya's names, one alpha per layer, text encoders with `text_model_`.
 
-    `numbered`: whether the model has several text encoders: they are lora_te1_, lora_te2_ then.
+    Where the model has several text encoders, they are lora_te1_, lora_te2_.
     """
     found: dict[str, Tensor] = {}
+    numbered = family not in ("sd1", "sd2")
     for part, tensors in parts.items():
         layers = dict(sorted(_by_layer(tensors).items()))
         strengths = {name: _strength(name, layer, described[part]) for name, layer in layers.items()}
+        if part == "transformer" and family in MODULES and fits(layers, family):
+            for name, (layer, alpha) in fused(layers, strengths, family).items():
+                found |= {f"lora_unet_{flat(name)}{end}": t for end, t in _ends(layer, 1, alpha, alpha)}
+                found[f"lora_unet_{flat(name)}.alpha"] = torch.tensor(alpha)
+            continue
         usual = Counter(alpha for _, alpha in strengths.values()).most_common(1)[0][0]
         for name, layer in layers.items():
             whole = _prefix(part, numbered) + _flat(part, name)

@@ -13,7 +13,7 @@ from tunesmith.export.tensors import MAGNITUDE
 BASES: Mapping[str, str] = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_", "sd3": "sd3", "flux": "flux1"}
 """How `ss_base_model_version` begins."""
 _VERSIONS = {"sdxl": "sdxl_base_v1-0", "sd3": "sd3-medium"}
-_ARCHITECTURES = {
+ARCHITECTURES = {
     "sd1": "stable-diffusion-v1",
     "sd2": "stable-diffusion-v2-768-v",
     "sdxl": "stable-diffusion-xl-v1-base",
@@ -40,7 +40,7 @@ def kohya_header(parts: Parts, described: Described, *, family: str, base_name: 
         "ss_output_name": name,
         "ss_sd_model_name": base_name,
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": f"{_ARCHITECTURES[family]}/lora",
+        "modelspec.architecture": f"{ARCHITECTURES[family]}/lora",
         "modelspec.implementation": "diffusers",
         "modelspec.title": name,
     }

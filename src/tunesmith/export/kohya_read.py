@@ -1,4 +1,4 @@
-"""Read what kohya's scripts, LyCORIS and their kin write: layers with flat names, each with an alpha of its own.
+"""Read what kohya's scripts, LyCORIS, ComfyUI and their kin write: layers with flat names and an alpha for each.
 
 `lora_mid` (LyCORIS's Tucker form of a convolution) becomes one convolution of the same rank. What PEFT has no name for
 is refused: changes of whole weights, norms and biases, orthogonal transforms, learned words beside the adapter.
@@ -16,12 +16,17 @@ from torch import Tensor
 
 from tunesmith.core.errors import UserError
 from tunesmith.export.kohya import DOWN, LORA, PREFIXES
-from tunesmith.export.picture_names import LAYERS, dotted, from_compvis
+from tunesmith.export.kohya_fused import is_original, split
+from tunesmith.export.picture_names import LAYERS, dotted, flat, from_compvis
 from tunesmith.export.tensors import MAGNITUDE
 
 Layers = dict[str, dict[str, Tensor]]
 """Name of a layer: end of a name: tensor."""
 _ANY = "lycoris_"
+_DOTTED = "diffusion_model."  # ComfyUI's own: the same names with dots, and PEFT's or kohya's ends
+_PEFT_END = re.compile(r"\.lora_([AB])(?:\.default)?\.weight$")
+_HALF = re.compile(r"_lora\.(down|up)\.weight$")
+_ENDS = (".lora_down.weight", ".lora_up.weight", ".lora_mid.weight")
 _PRODUCT = re.compile(r"\.(hada_w[12]_[ab]|lokr_w[12](_[ab])?)")
 _REFUSED = {
     ".hada_t1": "a Tucker product (`use_tucker`)",
@@ -40,7 +45,7 @@ _REFUSED = {
 
 def is_kohya(names: Mapping[str, object]) -> bool:
     """Whether these are names of kohya's format or of LyCORIS's."""
-    return any(name.startswith((*PREFIXES, _ANY)) for name in names)
+    return any(name.startswith((*PREFIXES, _ANY, _DOTTED)) for name in names)
 
 
 def read_kohya(
@@ -52,10 +57,13 @@ def read_kohya(
     """
     found: dict[str, Layers] = {}
     for whole, layer in _grouped(tensors).items():
-        part, name = _place(path, whole, layers)
-        if name in found.setdefault(part, {}):
-            raise UserError(f"{path}: two layers of the file are {part}.{name}; get the adapter again")
-        found[part][name] = layer
+        part, place = _place(path, whole, layers)
+        original = part == "unet" and is_original(place)
+        part = "transformer" if original else part
+        for name, own in (split(path, place, layer) if original else {place: layer}).items():
+            if name in found.setdefault(part, {}):
+                raise UserError(f"{path}: two layers of the file are {part}.{name}; get the adapter again")
+            found[part][name] = own
     adapters = {part: _adapter(f"{path}: {part}", named) for part, named in found.items()}
     return {part: one[0] for part, one in adapters.items()}, {part: one[1] for part, one in adapters.items()}
 
@@ -63,9 +71,18 @@ def read_kohya(
 def _grouped(tensors: Mapping[str, Tensor]) -> Layers:
     layers: Layers = {}
     for name, tensor in tensors.items():
-        whole, _, end = name.partition(".")
+        whole, _, end = _flattened(name).partition(".")
         layers.setdefault(whole, {})["." + end] = tensor
     return layers
+
+
+def _flattened(name: str) -> str:
+    """ComfyUI's names in kohya's way, and those that a converter of diffusers leaves half turned."""
+    if not name.startswith(_DOTTED):
+        return _HALF.sub(r".lora_\1.weight", name)
+    name = _PEFT_END.sub(lambda found: ".lora_down.weight" if found[1] == "A" else ".lora_up.weight", name)
+    end = next((end for end in _ENDS if name.endswith(end)), "." + name.rpartition(".")[2])
+    return "lora_unet_" + flat(name.removeprefix(_DOTTED).removesuffix(end)) + end
 
 
 def _place(path: Path, whole: str, layers: int) -> tuple[str, str]:
@@ -77,10 +94,7 @@ def _place(path: Path, whole: str, layers: int) -> tuple[str, str]:
         raise UserError(f"{path}: `{whole[:100]}` is no layer of kohya's format; get the adapter again")
     name = dotted(whole.removeprefix(prefix))
     transformer = name.startswith(("transformer_blocks.", "single_transformer_blocks."))
-    part = PREFIXES.get(prefix, "transformer" if transformer else "unet")
-    if name.startswith(("double_blocks.", "single_blocks.")):
-        raise UserError(f"{path}: `{whole[:100]}` is a layer of FLUX by its authors' names; convert the file to "
-                        "diffusers' names")  # fmt: skip
+    part = "transformer" if transformer else PREFIXES.get(prefix, "unet")
     return part, (from_compvis(name, layers) or name) if part == "unet" else name
 
 

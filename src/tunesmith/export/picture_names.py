@@ -25,6 +25,8 @@ _WORDS = (
     # the transformer of FLUX as its authors name it
     "double_blocks", "single_blocks", "img_attn", "txt_attn", "img_mlp", "txt_mlp", "img_mod", "txt_mod", "img_in",
     "txt_in", "time_in", "vector_in", "guidance_in", "in_layer", "out_layer", "final_layer", "adaLN_modulation",
+    # and that of SD3
+    "joint_blocks", "x_block", "context_block", "t_embedder", "y_embedder",
     # text encoders
     "text_model", "self_attn", "q_proj", "k_proj", "v_proj", "out_proj", "text_projection", "token_embedding",
     "position_embedding", "layer_norm1", "layer_norm2", "final_layer_norm", "layer_norm", "wi_0", "wi_1",

@@ -138,7 +138,7 @@ class PackedAttention(torch.autograd.Function):
     def forward(  # noqa: PLR0913 - autograd takes no keywords
         ctx: Any, q: Tensor, k: Tensor, v: Tensor, groups: tuple[Slots, ...], scale: float, shared: int
     ) -> Tensor:
-        row = torch.empty_like(q)
+        (row,) = _rows(groups, q)
         sums = []
         for slots in groups:
             # torch counts heads of keys for itself: grouped queries need no copies
@@ -155,7 +155,7 @@ class PackedAttention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, out, *sums = ctx.saved_tensors
-        dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+        dq, dk, dv = _rows(ctx.groups, q, k, v)
         dout = grads[0]
         delta = (dout * out).sum(-1, keepdim=True, dtype=torch.float32)  # (T, H, 1)
         heads = torch.zeros(2, ctx.shared, *k.shape[1:], device=k.device)  # of keys and values that all examples share
@@ -168,6 +168,15 @@ class PackedAttention(torch.autograd.Function):
                     head += grid[:, :, : ctx.shared].float().sum(0).transpose(0, 1)
         dk[: ctx.shared], dv[: ctx.shared] = heads.to(k.dtype)
         return dq, dk, dv, None, None, None
+
+
+def _rows(groups: Sequence[Slots], *like: Tensor) -> list[Tensor]:
+    """-> rows to be filled, zero where tokens stand behind the last example and belong to none."""
+    used = sum(len(slots.own_tokens) for slots in groups)
+    rows = [torch.empty_like(x) for x in like]
+    for row in rows:
+        row[used:] = 0
+    return rows
 
 
 def _backward(slots: Slots, tensors: Sequence[Tensor], log_sum: Tensor, scale: float) -> tuple[Tensor, ...]:
@@ -200,17 +209,17 @@ def _backward_block(tensors: Sequence[Tensor], seen: Tensor | None) -> tuple[Ten
     e = k.shape[1]
     # The G query heads of a key head side by side: (nK, GB, .)
     q, dout, delta, log_sum = (x.reshape(len(k), -1, x.shape[-1]) for x in tensors[:4])
-    p = _product_less(q, k, log_sum).exp_()
+    p = product_less(q, k, log_sum).exp_()
     square = p.view(n, heads, b, e)
     square.tril_(e - b) if seen is None else square.masked_fill_(~seen, 0)
-    ds = _product_less(dout, v, delta).mul_(p)
+    ds = product_less(dout, v, delta).mul_(p)
     dv = torch.bmm(p.transpose(1, 2), dout)
     dq = torch.bmm(ds, k)
     dk = torch.bmm(ds.transpose(1, 2), q)
     return dq.view(n, heads, b, d), dk.view(n, -1, e, d), dv.view(n, -1, e, d)
 
 
-def _product_less(a: Tensor, b: Tensor, less: Tensor) -> Tensor:
+def product_less(a: Tensor, b: Tensor, less: Tensor) -> Tensor:
     """a b' - less, where `less` (..., 1) is float32, with one rounding."""
     high = less.to(a.dtype)
     low = (less - high).to(a.dtype)

@@ -8,7 +8,7 @@ logits are: it is kept instead of them (the idea of https://arxiv.org/abs/2410.1
 Shapes: L labelled tokens, D width, V vocabulary.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -53,22 +53,16 @@ def choice_logprobs(
 
 
 @torch.no_grad()
-def likeliest(
-    hidden: Tensor,
-    count: int,
-    head: nn.Module,
-    shape: Callable[[Tensor], Tensor] | None = None,
-    known: int | None = None,
-) -> tuple[Tensor, Tensor]:
-    """(L, D) -> (L, K), (L, K): the tokens that are likeliest, likeliest first, and their log-probabilities.
+def distributions(
+    hidden: Tensor, head: nn.Module, shape: Callable[[Tensor], Tensor] | None, known: int
+) -> Iterator[Tensor]:
+    """(L, D) -> (l, V), (l, V), ... in float32: the log-probabilities of the first `known` tokens, a few rows each.
 
-    `known`: only so many tokens are looked at, for vocabularies that are padded behind the last one.
+    Vocabularies may be padded behind the last token; what stands there is left out.
     """
-    parts = []
     for h in hidden.split(CHUNK):
-        logits = (head(h) if shape is None else shape(head(h))).float()[:, :known]
-        parts.append(torch.log_softmax(logits, -1).topk(min(count, logits.shape[-1]), -1))
-    return torch.cat([p.indices for p in parts]), torch.cat([p.values for p in parts])
+        logits = head(h) if shape is None else shape(head(h))
+        yield torch.log_softmax(logits.float()[:, :known], -1)
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ own code over packed rows, and padded rows for whatever cannot be packed. `choos
 Shapes: T tokens of a packed row, L labelled ones, D width, B padded examples.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Literal, Self
@@ -19,13 +19,14 @@ from tunesmith.core.batch import IGNORED, Example, TokenBatch, pack
 from tunesmith.core.errors import UserError
 from tunesmith.core.virtual import virtual_of
 from tunesmith.models.attention import Packing
-from tunesmith.models.head import choice_logprobs, label_logprobs, label_scores, likeliest
+from tunesmith.models.head import choice_logprobs, distributions, label_logprobs, label_scores
 from tunesmith.models.packed import CannotPack, packed_hidden, packed_rows
 from tunesmith.models.padded import padded_distribution, padded_logprobs, padded_scores
 from tunesmith.models.walk import serves, walk
 
 Way = Literal["walk", "packed", "padded"]
-STEP = 64  # tokens
+STEP, FINE = 64, 32  # tokens: what lengths of rows are multiples of, and up to `SHORT` tokens
+SHORT = 512
 
 
 class Packed(nn.Module):
@@ -123,11 +124,11 @@ class CausalLM(Packed):
         hidden = self.hidden(batch, (batch.labels != IGNORED).nonzero()[:, 0])
         return choice_logprobs(hidden, choices, self.network.get_output_embeddings(), self.shape)
 
-    @torch.no_grad()
-    def likeliest(self, batch: TokenBatch, count: int, known: int) -> tuple[Tensor, Tensor]:
-        """-> (L, K), (L, K): the likeliest of the first `known` tokens at each label, and their log-probabilities."""
-        hidden = self.hidden(batch, (batch.labels != IGNORED).nonzero()[:, 0])
-        return likeliest(hidden, count, self.network.get_output_embeddings(), self.shape, known)
+    def distributions(self, batch: TokenBatch, known: int) -> Iterator[Tensor]:
+        """-> (l, V), (l, V), ...: how likely the first `known` tokens are at each label, a few labels at a time."""
+        with torch.no_grad():
+            hidden = self.hidden(batch, (batch.labels != IGNORED).nonzero()[:, 0])
+        return distributions(hidden, self.network.get_output_embeddings(), self.shape, known)
 
 
 def behind(batch: TokenBatch, count: int, *, own_places: bool) -> TokenBatch:
@@ -148,13 +149,19 @@ def behind(batch: TokenBatch, count: int, *, own_places: bool) -> TokenBatch:
     )
 
 
-def rounded(batch: TokenBatch, step: int = STEP) -> TokenBatch:
-    """`batch` with a few idle tokens behind it, an example of their own that nobody sees or learns from.
+def rung(tokens: int) -> int:
+    """-> the length that a row of so many tokens is filled up to. Of a short row less may be idle."""
+    step = FINE if tokens <= SHORT else STEP
+    return -(-tokens // step) * step
 
-    On a CPU each new number of rows costs oneDNN new kernels, some 0.1 s and 16 MB for a whole model; with lengths in
-    steps of `step` the same few are used again and again.
+
+def rounded(batch: TokenBatch, length: int | None = None) -> TokenBatch:
+    """`batch` with a few idle tokens behind it, which belong to no example: nobody sees them or learns from them.
+
+    On a CPU each new number of rows costs oneDNN new kernels, some 0.1 s and 16 MB for a whole model; with lengths of
+    `rung` the same few are used again and again. `length`: another one to fill up to.
     """
-    spare = -len(batch.tokens) % step
+    spare = (rung(len(batch.tokens)) if length is None else length) - len(batch.tokens)
     if not spare:
         return batch
     idle = torch.arange(spare, device=batch.tokens.device)
@@ -163,7 +170,6 @@ def rounded(batch: TokenBatch, step: int = STEP) -> TokenBatch:
         tokens=torch.cat([batch.tokens, torch.zeros_like(idle)]),
         labels=torch.cat([batch.labels, torch.full_like(idle, IGNORED)]),
         positions=torch.cat([batch.positions, idle + batch.shared]),
-        lengths=(*batch.lengths, spare),
         branches=None if batch.branches is None else torch.cat([batch.branches, torch.zeros_like(idle)]),
     )
 

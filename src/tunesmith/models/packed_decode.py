@@ -18,7 +18,7 @@ from tunesmith.core.batch import WORTH_SHARING, Example, pack
 from tunesmith.core.virtual import virtual_of
 from tunesmith.models.attention import Packing
 from tunesmith.models.cache import Cache, Sizes, Step
-from tunesmith.models.language import STEP, behind, logit_shape, rounded
+from tunesmith.models.language import behind, logit_shape, rounded, rung
 from tunesmith.models.thin import Switch
 from tunesmith.models.walk import mixing, serves, through, way_of, window_of
 
@@ -121,7 +121,8 @@ class PackedRows:
 
         if self.prefix is not None:
             self.cache.spread([row for rows in where for row in rows], self.prefix)
-        batch = rounded(behind(batch, begun, own_places=False), self._round).to(self.device)
+        batch = behind(batch, begun, own_places=False)
+        batch = rounded(batch, self._filled(len(batch.tokens))).to(self.device)
         packing = Packing.of(batch.lengths, None, shared, self.prefix)
         last = [shared + end - 1 for end in ends]
         wanted = torch.tensor([*last, *last[-1:] * (LEAST - len(last))], device=self.device)
@@ -148,10 +149,11 @@ class PackedRows:
         """How many places each row has before its own prompt."""
         return 0 if self.prefix is None else len(self.prefix)
 
-    @property
-    def _round(self) -> int:
-        """What lengths of passes are multiples of, see `rounded`."""
-        return STEP if self.device.type == "cpu" and self.network.dtype == torch.bfloat16 else LEAST
+    def _filled(self, tokens: int) -> int:
+        """-> the length that a pass of so many tokens is filled up to, see `rounded`."""
+        if self.device.type == "cpu" and self.network.dtype == torch.bfloat16:
+            return rung(tokens)
+        return -(-tokens // LEAST) * LEAST
 
     def _read_virtual(self) -> int:
         virtual = virtual_of(self.network)
@@ -173,7 +175,7 @@ class PackedRows:
 
     def _go_on(self, x: Tensor) -> None:
         """Put (n, width) embeddings behind the prefix."""
-        n, idle = len(x), -len(x) % self._round
+        n, idle = len(x), self._filled(len(x)) - len(x)
         x = torch.cat([x, x[-1:].expand(idle, -1)])
         seen: list[Tensor] = []
         positions = torch.arange(self._begun, self._begun + n + idle, device=self.device)

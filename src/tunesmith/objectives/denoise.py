@@ -4,6 +4,7 @@ loss = w(t) mean (f(x_t, t, prompt) - target)^2        w(t): how much each noise
 
 min-SNR: w = min(SNR, g) / SNR for epsilon, of SNR + 1 for v (https://arxiv.org/abs/2303.09556).
 Debiased: w = 1 / sqrt(SNR) for epsilon, 1 / (SNR + 1) for v (https://arxiv.org/abs/2310.08442).
+Logit-normal draw of levels and shift, for flows: https://arxiv.org/abs/2403.03206.
 Huber: 2 c (sqrt(d^2 + c^2) - c), less moved by single places that are far off (https://arxiv.org/abs/2403.16728).
 
 Shapes: B pictures, C channels, H and W of a latent.

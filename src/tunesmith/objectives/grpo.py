@@ -3,7 +3,8 @@
 sum over labels of  w (-min(r A, clip(r, 1 - low, 1 + high) A) + beta KL)
 
 GRPO:     A = (reward - mean of the group) / (std of the group + 1e-4), w = 1 / length   (Shao 2024, 2402.03300)
-DAPO:     w the same for each token of the step, high = 0.28, no KL                      (Yu 2025, 2503.14476)
+DAPO:     w the same for each token of the step, high = 0.28, no KL, prompts whose answers are all worth the same
+          replaced by others                                                             (Yu 2025, 2503.14476)
 Dr. GRPO: A without the division, w = 1 / longest answer, no KL                          (Liu 2025, 2503.20783)
 
 A and w are set in the stream (`streams.advantages`): the formula is one. What DAPO and Dr. GRPO criticise is that
@@ -22,6 +23,7 @@ from tunesmith.objectives.policy import FromRewards, clipped, diary, distance
 Variant = Literal["grpo", "dapo", "dr_grpo"]
 _BETA = {"grpo": 0.04, "dapo": 0.0, "dr_grpo": 0.0}
 _HIGH = {"grpo": 0.2, "dapo": 0.28, "dr_grpo": 0.2}
+_REDRAWS = {"grpo": 0, "dapo": 3, "dr_grpo": 0}
 
 
 class GRPO(FromRewards):
@@ -38,6 +40,9 @@ class GRPO(FromRewards):
     """How far it may rise. None: as the paper of the variant has it, 0.28 for dapo, else 0.2."""
     beta: float | None = Field(None, ge=0)
     """What a nat of distance from the base costs. None: as the paper has it, 0.04 for grpo, else 0."""
+    redraws: int | None = Field(None, ge=0, le=20)
+    """How often, in a step, prompts whose answers are all worth the same give their place to other prompts (DAPO's
+    dynamic sampling). None: as the paper has it, but at most 3 times for dapo, else 0."""
 
     @property
     def cost(self) -> float:
@@ -46,6 +51,10 @@ class GRPO(FromRewards):
     @property
     def high(self) -> float:
         return _HIGH[self.variant] if self.epsilon_high is None else self.epsilon_high
+
+    @property
+    def most_redraws(self) -> int:
+        return _REDRAWS[self.variant] if self.redraws is None else self.redraws
 
     def __call__(self, model: LanguageModel, batch: RolloutBatch) -> Loss:
         logprobs = model(batch.packed)  # (L,)

@@ -19,3 +19,7 @@ class ObjectiveConfig(Config):
     """Times the method's own learning rate, where the recipe names none."""
     default_method: ClassVar[str] = "lora"
     """The method of a recipe that names none."""
+
+    def given(self, name: str) -> bool:
+        """Whether a field has another value than the one that it has by itself: recipes of runs write every value."""
+        return bool(getattr(self, name) != type(self).model_fields[name].default)

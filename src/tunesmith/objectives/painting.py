@@ -1,9 +1,11 @@
 """What every objective over pictures says of itself, whatever its formula: noise, encoders, and what is said."""
 
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
+from torch import nn
 
+from tunesmith.core.loss import Loss
 from tunesmith.core.protocols import Eats, Ending
 from tunesmith.core.word import Word
 from tunesmith.objectives.objective import ObjectiveConfig
@@ -21,12 +23,14 @@ class Painting(ObjectiveConfig):
     where the schedule never reaches pure noise. 0.05 is usual."""
     zero_terminal_snr: bool = False
     """Make the last step of the schedule pure noise. Only with a base of v-prediction."""
+    timesteps: Literal["uniform", "logit-normal"] | None = None
+    """How noise levels are drawn: evenly, or most of them in the middle. None: logit-normal for flows (SD 3, FLUX),
+    uniform for others."""
+    shift: float | None = Field(None, gt=0)
+    """Flows: more of the training at high noise, the more above 1. None: the base's own, of one number (SD 3) or by the
+    size of the pictures (FLUX)."""
     text_encoder: bool = False
     """Whether the encoders of the prompts learn too. It gives no lower validation loss, and forgets more."""
-
-    def given(self, name: str) -> bool:
-        """Whether a field has another value than the one that it has by itself: recipes of runs write every value."""
-        return bool(getattr(self, name) != type(self).model_fields[name].default)
 
     @property
     def word(self) -> Word | None:
@@ -47,3 +51,6 @@ class Painting(ObjectiveConfig):
     def shown(self) -> tuple[str, ...]:
         """Prompts that show what was learned; empty: the first captions do."""
         return self.sentences[:1]
+
+    def __call__(self, model: nn.Module, batch: Any) -> Loss:
+        raise AssertionError("every objective has a formula")

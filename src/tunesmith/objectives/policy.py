@@ -38,6 +38,11 @@ class FromRewards(ObjectiveConfig):
     updates: int = Field(1, ge=1, le=64)
     """Steps that learn from the same answers before new ones are sampled."""
 
+    @property
+    def most_redraws(self) -> int:
+        """How often prompts whose answers are all worth the same give their place to others."""
+        return 0
+
 
 def clipped(ratio: Tensor, advantage: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
     """-> the gain, and 1 where the clip holds it and there is no gradient."""

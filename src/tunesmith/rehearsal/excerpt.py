@@ -6,7 +6,7 @@ from math import ceil, lcm
 
 from tunesmith.core.batch import Example
 from tunesmith.core.order import step_indices
-from tunesmith.models.language import STEP
+from tunesmith.models.language import rung
 from tunesmith.streams.tokens import fitted
 from tunesmith.train.config import Train
 
@@ -60,7 +60,7 @@ def differing(totals: Sequence[int], most: int) -> list[int]:
     """
     first: dict[int, int] = {}
     for place, tokens in enumerate(totals):
-        first.setdefault(-(-tokens // STEP), place)
+        first.setdefault(rung(tokens), place)
     ordered = [first[length] for length in sorted(first, reverse=True)]
     number = min(most, len(ordered))
     return [ordered[i * len(ordered) // number] for i in range(number)]

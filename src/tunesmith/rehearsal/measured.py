@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from tunesmith.train.metrics import peak_memory
 
 STAGES = ("data", "load", "attach", "training", "validation", "checkpoints", "artifact", "proof", "evaluation")
+PAINTING = ("data", "load", "attach", "latents", *STAGES[3:])
+"""The stages of a run on pictures."""
 
 
 class Measured(BaseModel):
@@ -20,10 +22,12 @@ class Measured(BaseModel):
 
     steps: int
     tokens: int
-    """Of all steps."""
+    """Of all steps; of pictures, the places of their latents."""
     tokens_per_pass: int
     seconds: dict[str, float]
     """Of each part of the run."""
+    longest: float | None = None
+    """Seconds of rollouts and training, were all answers as long as they may be; None where none are written."""
     held: dict[str, int]
     """The most bytes within each stage, in their order: on the GPU when there is one, else resident."""
     beside: int

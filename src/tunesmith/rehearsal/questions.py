@@ -14,7 +14,8 @@ from tunesmith.models.generate import AT_ONCE, Rules, Sampling, Writing
 from tunesmith.models.language import Packed
 from tunesmith.opening import Opened, base_of
 from tunesmith.rehearsal.training import timed, timed_passes
-from tunesmith.tasks import TASKS
+from tunesmith.tasks import TASKS, writing
+from tunesmith.tasks.prompts import rewarded
 
 PATIENCE = 10.0  # seconds for some answers; what has not ended then is taken to go on to its limit
 SCORED, GENERAL = 4, 3  # passes of items and of general text that are timed
@@ -31,7 +32,8 @@ class Asked:
 
 def ask_a_little(opened: Opened, model: Packed) -> Asked:
     """The tuned model first, as a run does."""
-    questions = Questions.of(opened.prepared, opened.base.tokenizer, opened.recipe.asked)
+    judge = rewarded(opened) if opened.prepared.eats == "prompts" else None
+    questions = Questions.of(opened.prepared, opened.base.tokenizer, opened.recipe.asked, judge)
     model.eval()
     asking = Asking(opened, questions)
     tuned_answers = asking.answers(model, FEW)
@@ -58,8 +60,11 @@ class Asking:
     questions: Questions
 
     def scoring(self, model: Packed, most: int) -> float:
-        """-> seconds to score all items, from at most `most` of their passes."""
+        """-> seconds to score all items, from at most `most` of their passes; where answers are judged, from a few."""
         questions, limit, device = self.questions, self.opened.tokens_per_pass, self.opened.device
+        if (judge := questions.judge) is not None:
+            some = questions.examples[: writing.AT_ONCE]
+            return timed(lambda: judge(model, some)) * len(questions.examples) / len(some)
         task = TASKS[questions.prepared.eats]
 
         def score(places: Sequence[int]) -> None:

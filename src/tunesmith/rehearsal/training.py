@@ -1,7 +1,7 @@
 """Some steps of a training, timed: its largest passes for the memory, typical ones for the time."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -11,14 +11,17 @@ from torch import nn
 from tunesmith.core.answers import Answers
 from tunesmith.core.batch import Batch
 from tunesmith.evaluate.score import grouped, score_answers
-from tunesmith.models.language import STEP, Packed
+from tunesmith.models.language import Packed, rung
 from tunesmith.opening import Opened, own_rate
 from tunesmith.rehearsal.excerpt import Outline, differing, evenly
 from tunesmith.stages import feed_of
 from tunesmith.streams.answers import Reference, no_reference
-from tunesmith.streams.stream import Feed, steps
+from tunesmith.streams.stream import Feed, Stream, steps
+from tunesmith.tasks.prompts import rewarded
 from tunesmith.tasks.task import validate
+from tunesmith.tasks.writing import AT_ONCE
 from tunesmith.train.average import Average
+from tunesmith.train.config import Train
 from tunesmith.train.optimizer import Optimizer
 from tunesmith.train.size import measure
 from tunesmith.train.step import Stepper
@@ -26,7 +29,7 @@ from tunesmith.train.world import World
 
 FEWEST, MOST = 2, 16  # typical steps that are timed
 LOOKED_AT = 64  # steps among which those are chosen that bring passes of lengths not met so far
-PATIENCE = 25.0  # seconds for them
+PATIENCE, QUICK, USUAL = 25.0, 3.0, 6  # seconds for them; within fewer, so many are timed, new lengths or not
 PASSES = 4  # of a step with more, so many are timed
 SMALL = 0.01  # of the learning rate: weights must move, and nothing is kept of it
 VALIDATED = 3  # passes of a validation that are timed
@@ -46,8 +49,7 @@ class TimedOptimizer(Optimizer):
         self.seconds = time.perf_counter() - begin
 
 
-def optimizer_of(opened: Opened, parameters: Mapping[str, nn.Parameter]) -> TimedOptimizer:
-    config = opened.recipe.train
+def optimizer_of(config: Train, parameters: Mapping[str, nn.Parameter]) -> TimedOptimizer:
     made = TimedOptimizer(parameters, weight_decay=config.weight_decay, betas=config.betas, kind=config.optimizer)
     if config.ema:
         made.average = Average(parameters, made.values(), config.ema)
@@ -58,8 +60,11 @@ def optimizer_of(opened: Opened, parameters: Mapping[str, nn.Parameter]) -> Time
 class Rehearsed:
     """What a few steps told."""
 
-    seconds: float  # of all steps of the run
+    seconds: float  # of all steps of the run, without the writing of answers
     limit: int | None  # tokens a pass, when a longer one did not fit the memory
+    tokens: int  # of all steps
+    rollouts: float = 0.0  # seconds in which answers are written and judged
+    longest: float | None = None  # seconds of both, were all answers as long as they may be
 
 
 def train_a_little(opened: Opened, model: Packed, optimizer: TimedOptimizer, run: Outline) -> Rehearsed:
@@ -68,7 +73,7 @@ def train_a_little(opened: Opened, model: Packed, optimizer: TimedOptimizer, run
     stepper = Stepper(model, opened.recipe.objective, optimizer, World(opened.device), clip=config.clip)
     feed = rehearsal_feed(opened, model)
     stream = steps(feed, opened.prepared.train, seed=config.seed, batch_size=config.batch_size)
-    rate = SMALL * (config.rate if config.learning_rate != "auto" else own_rate(opened.recipe)["value"])
+    rate = small_rate(opened)
     model.train()
 
     stepper.step(feed([min(opened.prepared.train, key=len)], 0), rate)
@@ -77,27 +82,40 @@ def train_a_little(opened: Opened, model: Packed, optimizer: TimedOptimizer, run
         tried: Sequence[Batch] = sorted(stream(step), key=size)[-2:]
         stepper.step(tried, rate)
 
+    seconds = typical(stepper, stream, rate, run, lambda batch: rung(measure(batch).tokens))
+    return Rehearsed(seconds, stepper.limit, run.tokens)
+
+
+def typical(stepper: Stepper, stream: Stream, rate: float, run: Outline, kind: Callable[[Batch], Hashable]) -> float:
+    """-> seconds of all steps, from some spread over the run. Passes of one `kind` are all the same to a processor."""
+    optimizer = stepper.optimizer
+    assert isinstance(optimizer, TimedOptimizer)
     rates: list[float] = []  # seconds a token
     updates: list[float] = []  # what a step takes whatever its passes
-    met: set[int] = set()
+    met: set[Hashable] = set()
     begin = time.perf_counter()
     for step in evenly(run.steps, LOOKED_AT):
+        passed = time.perf_counter() - begin
+        if len(rates) == MOST or (len(rates) >= FEWEST and passed > PATIENCE):
+            break
         fed = time.perf_counter()
         passes = stream(step)
         fed = time.perf_counter() - fed  # a feed may ask the model
         tried = passes[:: -(-len(passes) // PASSES)]
-        lengths = {-(-measure(batch).tokens // STEP) for batch in tried}
-        if len(rates) >= FEWEST and lengths <= met:
+        kinds = set(map(kind, tried))
+        if len(rates) >= FEWEST and kinds <= met and (passed > QUICK or len(rates) >= USUAL):
             continue
-        if len(rates) == MOST or (len(rates) >= FEWEST and time.perf_counter() - begin > PATIENCE):
-            break
-        met |= lengths
+        met |= kinds
         start = time.perf_counter()
         stepper.step(tried, rate)
         updates.append(fed + optimizer.seconds)
         rates.append((time.perf_counter() - start - optimizer.seconds) / sum(map(size, tried)))
-    seconds = median(rates) * run.tokens + median(updates) * run.steps
-    return Rehearsed(seconds, stepper.limit)
+    return median(rates) * run.tokens + median(updates) * run.steps
+
+
+def small_rate(opened: Opened) -> float:
+    config = opened.recipe.train
+    return SMALL * float(config.rate if config.learning_rate != "auto" else own_rate(opened.recipe)["value"])
 
 
 def rehearsal_feed(opened: Opened, model: Packed) -> Feed:
@@ -133,6 +151,9 @@ def validate_a_little(opened: Opened, model: Packed) -> float:
     if not rows:
         return 0.0
     model.eval()
+    if opened.prepared.eats == "prompts":
+        some = rows[:AT_ONCE]
+        return timed(lambda: rewarded(opened)(model, some)) * len(rows) / len(some)
     feed = rehearsal_feed(opened, model)
 
     def score(places: Sequence[int]) -> None:

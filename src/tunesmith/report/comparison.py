@@ -12,6 +12,7 @@ from tunesmith.report.document import Chosen, Part
 
 NAME, DETAILS = "compare.json", "details.json"
 AGAIN = "the same `tunesmith compare` writes both again from the runs"
+PICTURES = "denoising_loss"  # the metric of the quality where pictures are learned
 FULL = "full"  # the method that all are held against, where it is among them
 
 
@@ -72,9 +73,14 @@ class Row(Part):
     """Only in the row of a method that could not be trained: why."""
     data_needed: list[Share] | None = None
     """Only when a learning curve was asked for."""
+    pictures_per_second: float | None = None
+    """Only of pictures: how many a run learned in a second of its steps."""
+    facts: dict[str, float] | None = None
+    """Only of pictures: what else the results of the runs say of the tuned model, the median over the seeds."""
 
     def document(self) -> dict[str, Any]:
-        extra = {key for key in ("refused", "data_needed") if getattr(self, key) is None}
+        some = ("refused", "data_needed", "pictures_per_second", "facts")
+        extra = {key for key in some if getattr(self, key) is None}
         return self.model_dump(mode="json", exclude=extra)
 
 
@@ -122,6 +128,11 @@ class Details(Part):
     seconds: float
     """Of all that was run."""
     environment: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def paints(self) -> bool:
+        """Whether pictures were learned."""
+        return self.base_quality.metric == PICTURES
 
     def against_full(self, method: str) -> Against | None:
         """Quality less that of full fine-tuning, where both were trained."""

@@ -1,5 +1,6 @@
 """The table of a comparison in words: for each method its numbers as a person reads them, on a page or a terminal."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tunesmith.report.comparison import FULL, Against, Details, Latency, Row, Value
@@ -13,23 +14,48 @@ class Cell:
 
 
 HEAD = ("Method", "Quality", "Forgetting", "Time a step", "Memory", "Stored", "A token written")
+PAINTED = ("Method", "Quality", "Time a step", "Memory", "Stored")
 
 
-def cells(row: Row, details: Details) -> list[Cell]:
-    """-> as many as `HEAD` has; a method that was refused has its reason in the second."""
+def head(rows: Sequence[Row], details: Details) -> tuple[str, ...]:
+    """-> the titles of the columns; of pictures, those of what else is known of all rows are among them."""
+    return (*PAINTED, *(fact_label(name) for name in facts(rows))) if details.paints else HEAD
+
+
+def facts(rows: Sequence[Row]) -> list[str]:
+    """-> the names of what the results of runs on pictures say beside the quality."""
+    return list(dict.fromkeys(name for row in rows for name in row.facts or ()))
+
+
+def fact_label(name: str) -> str:
+    return metric(_bare(name)).label
+
+
+def fact(row: Row, name: str) -> str:
+    found = (row.facts or {}).get(name)
+    return "-" if found is None else metric(_bare(name)).value(found)
+
+
+def _bare(name: str) -> str:
+    """Without the suite that a metric is of."""
+    return name.rpartition(".")[2]
+
+
+def cells(row: Row, details: Details, names: Sequence[str] = ()) -> list[Cell]:
+    """-> as many as `head` has, the facts `names` last; a method that was refused has its reason in the second."""
+    width = len(PAINTED) + len(names) if details.paints else len(HEAD)
     if row.refused is not None:
-        return [Cell(row.method), Cell("not compared", (row.refused,)), *[Cell("")] * (len(HEAD) - 2)]
+        return [Cell(row.method), Cell("not compared", (row.refused,)), *[Cell("")] * (width - 2)]
     assert row.trainable is not None and row.total is not None and row.seconds_per_step is not None
     assert row.tokens_per_second is not None and row.peak_memory_bytes is not None and row.stored_bytes is not None
-    return [
-        Cell(row.method, (f"{count(row.trainable)} trained", f"{share(row.trainable / row.total)} of all")),
-        _quality(row, details),
-        _forgetting(row, details),
-        Cell(seconds(row.seconds_per_step), (f"{count(row.tokens_per_second)} tokens a second",)),
-        Cell(size(row.peak_memory_bytes)),
-        Cell(size(row.stored_bytes)),
-        _latency(row.latency),
-    ]
+    named = Cell(row.method, (f"{count(row.trainable)} trained", f"{share(row.trainable / row.total)} of all"))
+    sizes = [Cell(size(row.peak_memory_bytes)), Cell(size(row.stored_bytes))]
+    if details.paints:
+        pace = f"{row.pictures_per_second or 0:.3g} pictures a second"
+        step = Cell(seconds(row.seconds_per_step), (pace,))
+        return [named, _quality(row, details), step, *sizes, *(Cell(fact(row, name)) for name in names)]
+    step = Cell(seconds(row.seconds_per_step), (f"{count(row.tokens_per_second)} tokens a second",))
+    return [named, _quality(row, details), _forgetting(row, details), step, *sizes, _latency(row.latency)]
 
 
 def seconds(value: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tunesmith.core.files import write_text
 from tunesmith.report.comparison import Comparison, Details, Row
-from tunesmith.report.comparison_cells import HEAD, Cell, cells, value
+from tunesmith.report.comparison_cells import Cell, cells, facts, head, value
 from tunesmith.report.comparison_tables import data_needed, each, learning_rates
 from tunesmith.report.html import document, unbroken
 from tunesmith.report.markup import Html, element, flattened, joined, listing, pairs, paragraph, shown
@@ -51,7 +51,7 @@ def _header(found: Comparison, title: str, folder: Path) -> Html:
     tiles = [
         ("Recommended", details.recommended or "none", f"of {len(found.rows)} methods"),
         ("The base", value(details.base_quality), f"{metric(details.base_quality.metric).label.lower()}, untrained"),
-        ("Test rows", count(details.items), "the same for every method"),
+        ("Held-out pictures" if details.paints else "Test rows", count(details.items), "the same for every method"),
         ("Time", duration(details.seconds), runs),
     ]
     figures = (
@@ -74,12 +74,14 @@ def _seeds(details: Details) -> str:
 def _table(found: Comparison) -> Html:
     how = metric(found.details.base_quality.metric)
     better = "more is better" if how.higher_is_better else "less is better"
-    head = [element("span", name) for name in HEAD]
-    head[1] = element("span", how.label, element("small", better))
-    head[2] = element("span", HEAD[2], element("small", "rise of perplexity, 0 is none"))
+    names = facts(found.rows)
+    titles = [element("span", name) for name in head(found.rows, found.details)]
+    titles[1] = element("span", how.label, element("small", better))
+    if not found.details.paints:
+        titles[2] = element("span", "Forgetting", element("small", "rise of perplexity, 0 is none"))
     lines = []
     for row in found.rows:
-        first, *rest = cells(row, found.details)
+        first, *rest = cells(row, found.details, names)
         chosen = row.method == found.details.recommended
         name = joined([first.main, element("span", "recommended", class_="pick") if chosen else "", _small(first)])
         cut = rest[:1] if row.refused is not None else rest
@@ -98,18 +100,22 @@ def _table(found: Comparison) -> Html:
             )
         )
     top = element(
-        "tr", *(element("th", cell, scope="col", class_="number" if i else None) for i, cell in enumerate(head))
+        "tr", *(element("th", cell, scope="col", class_="number" if i else None) for i, cell in enumerate(titles))
     )
     inner = element("table", element("thead", top), element("tbody", *lines), class_="methods")
     note = (
-        "Intervals hold 95 %, over test rows and seeds; differences are paired, row by row and seed by seed. Time and "
-        "memory are medians over runs in processes of their own, which took turns. A token written: the trained model, "
-        "the base, and the change written into the weights."
-    )
+        "Intervals hold 95 %, over {rows} and seeds; differences are paired, item by item and seed by seed. Time and "
+        "memory are medians over runs in processes of their own, which took turns. {last}"
+    ).format(**(_PAINTED if found.details.paints else _WRITTEN))
     notes = [note, _PACKED] if any(row.method == "qlora" for row in found.rows) else [note]
     return joined([element("div", inner, class_="wide"), *(paragraph(one, class_="note") for one in notes)])
 
 
+_WRITTEN = {
+    "rows": "test rows",
+    "last": "A token written: the trained model, the base, and the change written into the weights.",
+}
+_PAINTED = {"rows": "held-out pictures", "last": "What else is known of a method is the median over its seeds."}
 _PACKED = (
     "qlora is held against the base as it was before it was packed into 4 bits: what the packing costs is in its "
     "quality and its forgetting, and may be most of what it seems to forget."
@@ -157,15 +163,14 @@ def _capital(text: str) -> str:
 def _how(details: Details) -> Html:
     how = metric(details.base_quality.metric)
     general = "" if details.base_general is None else f"{details.base_general:.2f} for the base"
-    return pairs(
-        [
-            ("Data", details.data),
-            (
-                "Each run",
-                f"{count(details.steps)} steps, {count(details.examples)} examples, the same for every method",
-            ),
-            ("Seeds", f"{shown(details.seeds)}; for each seed the methods were trained in turn"),
-            ("Quality", f"{how.label}: {how.meaning}"),
+    each_run = f"{count(details.steps)} steps, {count(details.examples)} examples, the same for every method"
+    if details.paints:
+        rest = [
+            ("Noise", "the same for every method, seed and step: eight levels, spread evenly"),
+            ("Learning rate", "each method's own, or the one that its recipe gives"),
+        ]
+    else:
+        rest = [
             (
                 "Forgetting",
                 "perplexity of general English that is not the task's, with what was trained switched on, less that of "
@@ -173,6 +178,14 @@ def _how(details: Details) -> Html:
             ),
             ("Learning rate", "of each method by trial: a few rates, a few steps each, validation loss"),
             ("Not merged", "; ".join(f"{name}: {why}" for name, why in details.cannot_merge.items()) or "none"),
+        ]
+    return pairs(
+        [
+            ("Data", details.data),
+            ("Each run", each_run),
+            ("Seeds", f"{shown(details.seeds)}; for each seed the methods were trained in turn"),
+            ("Quality", f"{how.label}: {how.meaning}"),
+            *rest,
         ]
     )
 
@@ -189,8 +202,9 @@ def _recommendation(rows: list[Row], details: Details, folder: Path) -> Html:
 def _commands(rows: list[Row], details: Details, folder: Path) -> Html:
     name = details.recommended or rows[0].method
     place = shlex.quote(str(folder / "runs" / name / f"seed-{details.seeds[0]}"))
+    use = f'generate {place} --prompt "..."' if details.paints else f"chat {place}     "
     return listing(
-        f"tunesmith chat {place}      # a finished run, as any other\n"
+        f"tunesmith {use} # a finished run, as any other\n"
         f"tunesmith report {place}    # its own report\n"
         f"tunesmith train {place}/recipe.yaml output=runs/longer train.max_steps=...    # the same, longer"
     )

@@ -7,6 +7,7 @@ from tunesmith.report.svg import measure_chart
 
 UNITS = {
     "sft": "nats per token",
+    "distill": "nats per token",
     "kto": "per answer",
     "grpo": "per token",
     "rloo": "per token",
@@ -27,11 +28,14 @@ MEASURES = {
     "drift": "how much likelier answers became that belong to other prompts, nats",
     "reward": "what the answers are worth: of sampled ones in training, of the likeliest ones on validation rows",
     "reward_std": "how much that differs among the answers of a step",
+    "agreement": "the share of tokens at which both models find the same one likeliest, among those that are kept",
+    "sampled": "the share of rows whose answer the model wrote itself",
     "kl": "how far the policy has moved from the base, nats per token",
     "entropy": "how undecided it is, nats per token",
     "answer_length": "tokens of an answer",
     "ended": "the share of answers that end by themselves",
     "groups_without_signal": "the share of prompts whose answers are all worth the same",
+    "redrawn": "how many prompts came in the place of such, as a share of those of a step",
     "clipped": "the share of tokens that the clip keeps from counting",
     "sampler_gap": "between what sampler and trainer say of the same tokens, nats: rounding, or something is wrong",
     "value_error": "how wrong the expected reward is, squared and halved",

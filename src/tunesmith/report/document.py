@@ -44,7 +44,7 @@ class Training(Part):
     seconds: float
     """Time of the steps alone."""
     rollout_seconds: float | None = None
-    """The part of it in which answers were written and judged; absent where none are."""
+    """The part of it in which answers were written and judged (by a teacher: all answers); absent where none are."""
     tokens_per_second: float
     peak_memory_bytes: int
     """The most memory the process held: on the GPU when there is one, else resident."""

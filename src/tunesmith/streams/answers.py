@@ -6,6 +6,7 @@ other prompts. It is measured here, by the policy as it is, once for all passes 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import ceil
 
 import torch
 
@@ -13,6 +14,8 @@ from tunesmith.core.answers import Answers, PairBatch, RatedBatch, tree
 from tunesmith.core.batch import Example
 from tunesmith.streams.stream import Feed
 from tunesmith.streams.tokens import fitted
+
+FULL = 768  # tokens of a pass with which products are about as fast as they get
 
 Scores = tuple[float, ...]  # the log-probability of each answer of a tree
 Reference = Callable[[Answers], Scores]
@@ -22,6 +25,21 @@ Score = Callable[[Sequence[Answers]], Sequence[Scores]]
 def no_reference(one: Answers) -> Scores:
     """For objectives that do not look at a reference."""
     return (0.0,) * one.count
+
+
+def pass_limit(trees: Sequence[Answers], batch_size: int, most: int) -> int:
+    """-> tokens of a pass over compared answers: no more than a step has that learns one answer of each row.
+
+    So pairs need about the memory that learning the better answers by SFT needs. A pass that products are slow for is
+    never made: one of `FULL` tokens is always allowed, if it fits `most`.
+    """
+    alone = sum(_trunk(t) + (len(t) - _trunk(t)) / t.count for t in trees) / len(trees)
+    return min(most, max(FULL, ceil(batch_size * alone)))
+
+
+def _trunk(one: Answers) -> int:
+    assert one.branches is not None
+    return one.branches.count(0)
 
 
 def pair_feed(reference: Reference, tokens_per_pass: int) -> Feed:

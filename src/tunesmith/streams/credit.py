@@ -33,6 +33,12 @@ Groups = Sequence[Sequence[Answered]]
 """The answers to each prompt."""
 
 
+def tells(group: Sequence[Answered]) -> bool:
+    """-> whether some answers of a group are worth more than others: else it teaches nothing."""
+    rewards = [answer.reward for answer in group]
+    return max(rewards) - min(rewards) > 1e-9 * (1 + max(map(abs, rewards)))
+
+
 def give_credit(objective: Any, groups: Groups) -> None:
     """Set `advantage`, `weight` and `goal` of every answer of a step."""
     every = [answer for group in groups for answer in group]

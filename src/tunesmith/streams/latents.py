@@ -22,7 +22,7 @@ class Schedule(Protocol):
     @property
     def kind(self) -> str: ...
 
-    def times(self, places: Tensor) -> Tensor: ...
+    def times(self, places: Tensor, size: int) -> Tensor: ...
     def mixed(self, pictures: Tensor, noise: Tensor, times: Tensor) -> Tensor: ...
     def targets(self, pictures: Tensor, noise: Tensor, times: Tensor) -> Tensor: ...
     def snr(self, times: Tensor) -> Tensor: ...
@@ -53,6 +53,16 @@ class Noising:
     weighting: str = "none"
     gamma: float = 5.0
     offset: float = 0.0
+    draw: str = "uniform"  # how noise levels are spread: uniform or logit-normal
+
+    def placed(self, level: Tensor) -> Tensor:
+        """A number of [0, 1), evenly spread -> one that is spread as levels are drawn.
+
+        logit-normal (https://arxiv.org/abs/2403.03206): sigmoid(n), n of the normal distribution: most in the middle.
+        """
+        if self.draw == "uniform":
+            return level
+        return torch.special.ndtri(level.double().clamp(1e-6, 1 - 1e-6)).sigmoid().to(level.dtype)
 
     def noise(self, like: Tensor, generator: torch.Generator) -> Tensor:
         """(C, H, W)"""
@@ -100,7 +110,7 @@ def noised(
     """-> one picture with noise of the level `place`, ()."""
     picture = latent.drawn(generator)[None]
     noise = noising.noise(latent.mean, generator)[None]
-    times = noising.schedule.times(place[None])
+    times = noising.schedule.times(noising.placed(place)[None], latent.mean[0].numel())
     prompts = told([latent.caption if caption is None else caption])
     return LatentBatch(
         noising.schedule.mixed(picture, noise, times),

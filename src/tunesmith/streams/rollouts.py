@@ -1,13 +1,15 @@
 """Prompts into rollouts: answers of the policy as it is now, what they are worth, and what their tokens deserve.
 
 One sampling serves `updates` steps. It depends on the weights, the seed, the step and the row, and on nothing else: the
-same row gets the same answers whatever stands beside it.
+same row gets the same answers whatever stands beside it. Where answers to a prompt are all worth the same, another
+prompt may take its place (dynamic sampling, Yu 2025, DAPO, 2503.14476).
 
 Shapes: L labels, the tokens of all answers of a pass.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,9 +20,10 @@ from torch import Tensor
 from tunesmith.core.answers import Asked
 from tunesmith.core.batch import TokenBatch, pack
 from tunesmith.core.errors import RunFailed
+from tunesmith.core.order import step_indices
 from tunesmith.core.rollouts import Rollout, RolloutBatch, pack_rollouts, tree
 from tunesmith.streams import kept
-from tunesmith.streams.credit import Answered, Groups, give_credit
+from tunesmith.streams.credit import Answered, Groups, give_credit, tells
 from tunesmith.streams.signs import Signs
 from tunesmith.streams.tokens import fitted
 
@@ -69,6 +72,8 @@ class Rollouts:
     """Where samplings are kept that serve several steps."""
     resumable: Callable[[], Sequence[int]] = tuple
     """-> the steps that a run could go on from."""
+    others: Sequence[Asked] = ()
+    """Prompts that may come in the place of those whose answers are all worth the same."""
     signs: Signs = field(default_factory=Signs)
     _last: tuple[int, list[RolloutBatch]] | None = None
 
@@ -90,6 +95,24 @@ class Rollouts:
         return batches
 
     def _sampled(self, prompts: Sequence[Asked], step: int) -> list[RolloutBatch]:
+        chosen, drawn = self._redrawn(prompts, step, self._drawn(prompts, step))
+        groups = [group for _, group in chosen]
+        seen = self.seen([prompt for prompt, _ in chosen], groups)
+        gap = refuse_gap([answer for group in groups for answer in group])
+        told = self.signs.of(drawn.groups, drawn.terms) | {"sampler_gap": gap}
+        if self.objective.most_redraws:
+            told["redrawn"] = len(drawn.groups) / len(prompts) - 1
+        return [pack_rollouts([part.rollout() for part in some], told) for some in seen]
+
+    def seen(self, prompts: Sequence[Asked], groups: Groups) -> list[list["_Part"]]:
+        """-> what each pass will hold, after policy and reference have read it and every token has its credit."""
+        passes = fitted(_parts(prompts, groups, self.tokens_per_pass), self.tokens_per_pass)
+        for parts in passes:
+            self._see(parts)
+        give_credit(self.objective, groups)
+        return passes
+
+    def _drawn(self, prompts: Sequence[Asked], step: int) -> "_Drawn":
         count = self.objective.answers
         asked = [prompt for prompt in prompts for _ in range(count)]
         seeds = [seed_of(self.seed, step, prompt.row, k) for prompt in prompts for k in range(count)]
@@ -99,14 +122,32 @@ class Rollouts:
             Answered(list(one.tokens), torch.tensor(one.logprobs, dtype=torch.float32), one.ended, reward)
             for one, reward in zip(written, worth.total, strict=True)
         ]
-        groups = [every[at : at + count] for at in range(0, len(every), count)]
-        passes = fitted(_parts(prompts, groups, self.tokens_per_pass), self.tokens_per_pass)
-        for parts in passes:
-            self._see(parts)
-        gap = refuse_gap(every)
-        give_credit(self.objective, groups)
-        told = self.signs.of(groups, worth.terms) | {"sampler_gap": gap}
-        return [pack_rollouts([part.rollout() for part in parts], told) for parts in passes]
+        return _Drawn([every[at : at + count] for at in range(0, len(every), count)], worth.terms)
+
+    def _redrawn(
+        self, prompts: Sequence[Asked], step: int, first: "_Drawn"
+    ) -> tuple[list[tuple[Asked, list[Answered]]], "_Drawn"]:
+        """-> prompts with answers that teach something, as far as some were found; and all that was drawn."""
+        chosen, every = list(zip(prompts, first.groups, strict=True)), first
+        spare = self._spare(prompts, step)
+        for _ in range(self.objective.most_redraws):
+            places = [i for i, (_, group) in enumerate(chosen) if not tells(group)]
+            more = list(islice(spare, len(places)))
+            if not more:
+                break
+            drawn = self._drawn(more, step)
+            every = every.with_more(drawn)
+            for place, prompt, group in zip(places, more, drawn.groups, strict=False):
+                if tells(group):
+                    chosen[place] = prompt, group
+        return chosen, every
+
+    def _spare(self, prompts: Sequence[Asked], step: int) -> Iterator[Asked]:
+        """-> other prompts, each once, in an order of this step's own."""
+        known = {prompt.row for prompt in prompts}
+        for place in step_indices(self.seed + 1, len(self.others), len(self.others) or 1, step):
+            if self.others[place].row not in known:
+                yield self.others[place]
 
     def _see(self, parts: Sequence["_Part"]) -> None:
         """Ask policy and reference, in the very packing that is learned from: the first update has ratios of one."""
@@ -116,6 +157,18 @@ class Rollouts:
         split = [values.float().cpu().split(lengths) for values in found]
         for answer, old, reference, value in zip(answers, *split, strict=True):
             answer.old, answer.reference, answer.value = old, reference, value
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """The answers to each of some prompts, and by term what they are worth."""
+
+    groups: list[list[Answered]]
+    terms: Mapping[str, Sequence[float]]
+
+    def with_more(self, other: "_Drawn") -> "_Drawn":
+        terms = {name: [*values, *other.terms[name]] for name, values in self.terms.items()}
+        return _Drawn([*self.groups, *other.groups], terms)
 
 
 @dataclass(frozen=True, slots=True)

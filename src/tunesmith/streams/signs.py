@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tunesmith.core.errors import UserError
-from tunesmith.streams.credit import Groups
+from tunesmith.streams.credit import Groups, tells
 
 WARN, STOP = 5, 25  # samplings in a row without any difference in reward
 SEEN = 12  # samplings that the warning about length looks back at
@@ -30,8 +30,8 @@ class Signs:
         """-> what to log. Warns through `say`, and raises UserError where there has been no signal for long."""
         rewards = np.array([[answer.reward for answer in group] for group in groups])  # (N, G)
         lengths = np.array([[len(answer.tokens) for answer in group] for group in groups], float)
-        judged = rewards.reshape(1, -1) if self.alone else rewards
-        silent = judged.max(1) - judged.min(1) <= 1e-9 * (1 + np.abs(judged).max(1))
+        judged = [[answer for group in groups for answer in group]] if self.alone else groups
+        silent = np.array([not tells(group) for group in judged])
         self._refuse_silence(bool(silent.all()), rewards)
         self._warn_of_length(rewards, lengths)
         told = {

@@ -18,9 +18,19 @@ from tunesmith.studio.opening import Opened
 
 def class_pictures(opened: Opened, objective: DreamBooth, show: Show) -> list[Picture]:
     """-> the pictures, painted where the cache has them not."""
-    assert objective.class_prompt is not None
+    brush, folder, about = kept_as(opened, objective)
+    if not folder.is_dir():
+        _painted(opened, objective, brush, folder, about, show)
+    config = Pictures(train=str(folder), split=0.0, captions="none", buckets=False, size=brush.size)
+    return prepare(
+        config, size=brush.size or opened.base.size, multiple=opened.base.multiple, prompt=objective.class_prompt
+    ).train
+
+
+def kept_as(opened: Opened, objective: DreamBooth) -> tuple[Brush, Path, dict[str, object]]:
+    """-> how they are painted, the folder that they are kept in, and all that decides them."""
     brush = Brush(size=opened.recipe.pictures.size or opened.base.size)
-    about = {
+    about: dict[str, object] = {
         "base": opened.base.fingerprint,
         "prompt": objective.class_prompt,
         "count": objective.class_images,
@@ -28,13 +38,7 @@ def class_pictures(opened: Opened, objective: DreamBooth, show: Show) -> list[Pi
         **asdict(brush),
     }
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-    folder = default_cache() / "classes" / digest[:32]
-    if not folder.is_dir():
-        _painted(opened, objective, brush, folder, about, show)
-    config = Pictures(train=str(folder), split=0.0, captions="none", buckets=False, size=brush.size)
-    return prepare(
-        config, size=brush.size or opened.base.size, multiple=opened.base.multiple, prompt=objective.class_prompt
-    ).train
+    return brush, default_cache() / "classes" / digest[:32], about
 
 
 def _painted(

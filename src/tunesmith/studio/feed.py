@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from tunesmith.core.errors import UserError
 from tunesmith.core.latents import LatentBatch, Prompts
 from tunesmith.models.diffusion.denoiser import Denoiser
 from tunesmith.objectives.denoise import Denoise
@@ -30,8 +31,17 @@ class PictureFeed:
 
     def __post_init__(self) -> None:
         objective, seed = self.opened.objective, self.opened.recipe.train.seed
-        assert isinstance(objective, Denoise)
-        self.noising = Noising(self.opened.noise, seed, objective.weighting, objective.gamma, objective.noise_offset)
+        if not isinstance(objective, Denoise):
+            raise UserError("objective: what learns from pairs of pictures is not planned or compared yet; train it")
+        self.noising = Noising(
+            self.opened.noise,
+            seed,
+            objective.weighting,
+            objective.gamma,
+            objective.noise_offset,
+            self.opened.timesteps,
+        )
+        self.judging = Noising(self.opened.own_noise, 0)  # of validation: the same whatever the objective draws
 
     def __call__(self, pictures: Sequence[Picture], step: int | None) -> list[LatentBatch]:
         assert step is not None, "validation has noise of its own"

@@ -37,7 +37,7 @@ class Judge:
         if not self._batches:
             for picture in self.pictures:
                 latent = self.feed.store.latent(picture, 0)
-                self._batches += judged(latent, self.feed.teller, self.feed.noising, LEVELS)
+                self._batches += judged(latent, self.feed.teller, self.feed.judging, LEVELS)
         said = _answers(model, self._batches, self.feed)
         wanted = [batch.targets[0] for batch in self._batches]
         each = [((a - b) ** 2).mean() for a, b in zip(said, wanted, strict=True)]
@@ -66,7 +66,7 @@ class Judge:
         if not self._class:
             latent = self.feed.store.latent((self.pictures or self.feed.opened.prepared.train)[0], 0)
             self._class = judged(
-                replace(latent, caption=objective.class_prompt), self.feed.teller, self.feed.noising, LEVELS
+                replace(latent, caption=objective.class_prompt), self.feed.teller, self.feed.judging, LEVELS
             )
         if self._before is None:
             with self.feed.base() as base:

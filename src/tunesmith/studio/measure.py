@@ -1,11 +1,14 @@
 """Before and after on pictures that were held out: the base against the tuned model at the same noise."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tunesmith.core.files import write_json
-from tunesmith.evaluate.before_after import Evaluation
+from tunesmith.evaluate.before_after import Evaluation, Outcome
+from tunesmith.evaluate.items import Measured, write_items
 from tunesmith.evaluate.statistics import paired_difference
 from tunesmith.models.diffusion.denoiser import Denoiser
+from tunesmith.pictures.prepare import Picture
 from tunesmith.report.numbers import metric
 from tunesmith.show import Show
 from tunesmith.studio.judge import Judge
@@ -37,6 +40,15 @@ def measured(opened: Opened, model: Denoiser, judge: Judge | PairJudge, folder: 
         {name: one.verdict for name, one in found.items()},
         len(judge.pictures),
     )
+    loss = next(name for name in after if name.endswith("loss"))
+    sides = {"base": before[loss], "tuned": after[loss]}
+    write_items(folder, {side: items_of(judge.pictures, losses) for side, losses in sides.items()})
     write_json(folder / "evaluation.json", evaluation.document())
     write_json(folder / "levels.json", {"base": plain.tolist(), "tuned": tuned.tolist()})
     return evaluation
+
+
+def items_of(pictures: Sequence[Picture], losses: Sequence[float]) -> Measured:
+    """-> what a model did on each picture, `losses` being means over the levels."""
+    each = zip(pictures, losses, strict=True)
+    return Measured([Outcome(picture.row, loss, 1) for picture, loss in each], [], {})

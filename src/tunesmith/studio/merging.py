@@ -1,5 +1,6 @@
 """An adapter of pictures written into its base: in float32, compared before it is said to be done."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tunesmith.export.folder import refuse_taken
 from tunesmith.models.diffusion.load import load_pipeline
 from tunesmith.models.diffusion.paint import pipeline_of
 from tunesmith.models.load import Place
+from tunesmith.studio.checkpoint import write_checkpoint
 from tunesmith.studio.files import attach_saved
 from tunesmith.studio.fresh import latents_of
 from tunesmith.studio.words import add_saved, grown
@@ -27,7 +29,7 @@ PROMPTS = ("", "a picture")
 class Merged:
     """What was made."""
 
-    folder: Path
+    path: Path  # a folder of diffusers, or one file
     bytes: int
     apart: float  # the largest difference of what both paint, as a share of the largest latent
 
@@ -68,3 +70,17 @@ def merge_pictures(
         )
     size = sum(path.stat().st_size for path in output.rglob("*.safetensors"))
     return Merged(output, size, apart)
+
+
+def merge_into_file(place: Place, adapter: Path, output: Path, dtype: torch.dtype = torch.float32) -> Merged:
+    """As `merge_pictures`, as one file that A1111 and ComfyUI load. The folder that it is made of does not stay."""
+    if output.exists():
+        raise UserError(f"{output}: exists already; choose another name or remove it")
+    folder = output.with_name(f".{output.name}.folder")
+    shutil.rmtree(folder, ignore_errors=True)  # of a merge that was killed
+    try:
+        merged = merge_pictures(place, adapter, folder, dtype)
+        write_checkpoint(folder, output)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return Merged(output, output.stat().st_size, merged.apart)

@@ -1,8 +1,8 @@
 """What stands before the first step of a run on pictures: the base, the pictures, and what the recipe left open."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -15,15 +15,19 @@ from tunesmith.catalogue.fetch import default_cache
 from tunesmith.core.errors import UserError
 from tunesmith.core.files import write_json
 from tunesmith.methods.activity import base_only
+from tunesmith.models.check_weights import read_json
 from tunesmith.models.diffusion.denoiser import Denoiser, Parts
+from tunesmith.models.diffusion.family import Family
 from tunesmith.models.diffusion.load import PictureBase, check_pipeline, load_pipeline
 from tunesmith.models.diffusion.noise import Noise, noise_of
 from tunesmith.models.diffusion.prompts import refuse_learning, refuse_long
 from tunesmith.models.diffusion.words import Taught, refuse_words, teach
 from tunesmith.models.load import Place, Say
 from tunesmith.models.precision import Probe, choose
+from tunesmith.objectives.denoise import Denoise
 from tunesmith.objectives.painting import Painting
 from tunesmith.opening import CHOICES, own_rate, the_device
+from tunesmith.pictures.config import Pictures
 from tunesmith.pictures.pairs import prepare_pairs
 from tunesmith.pictures.prepare import PreparedPictures, prepare
 from tunesmith.recipe import Recipe
@@ -52,7 +56,21 @@ class Opened:
 
     @property
     def noise(self) -> Noise:
-        return noise_of(self.base.noise, flow=self.base.family.flow, zero_terminal_snr=self.objective.zero_terminal_snr)
+        return self._noise(self.objective.shift)
+
+    @property
+    def own_noise(self) -> Noise:
+        """Without a shift of the objective's: what validation looks at, so that runs can be compared."""
+        return self._noise(None)
+
+    def _noise(self, shift: float | None) -> Noise:
+        zero = self.objective.zero_terminal_snr
+        return noise_of(self.base.noise, flow=self.base.family.flow, zero_terminal_snr=zero, shift=shift)
+
+    @property
+    def timesteps(self) -> str:
+        """How noise levels are drawn: as the objective says, else as the family was trained."""
+        return self.objective.timesteps or ("logit-normal" if self.base.family.flow else "uniform")
 
     @property
     def adapted(self) -> tuple[str, ...]:
@@ -75,13 +93,7 @@ def open_source(recipe: Recipe, say: Say) -> Place:
     assert isinstance(objective, Painting)
     if objective.text_encoder:
         refuse_learning(family)
-    if objective.word is not None:
-        refuse_words(family)
-    if len(objective.sentences) > 1 and recipe.pictures.captions not in ("auto", "none"):
-        raise UserError(
-            f"data.captions: {objective.kind} says sentences of its own; to learn the word from captions, "
-            "take objective.kind=denoise with objective.token and method=token"
-        )
+    _refuse_objective(objective, family, place, recipe.pictures)
     for key in ("recompute",):
         if getattr(recipe.train, key) and family.name not in ("sd", "sdxl", "sd3", "flux"):
             raise UserError(f"train.{key}: not with {family.name}; remove it")
@@ -92,8 +104,30 @@ def open_source(recipe: Recipe, say: Say) -> Place:
     return place
 
 
-def open_base(recipe: Recipe, place: Place, folder: Path, say: Say) -> Opened:
-    """Load the base in the precision of this machine, read the pictures, and fill what the recipe left open."""
+def _refuse_objective(objective: Painting, family: Family, place: Place, pictures: Pictures) -> None:
+    """UserError for what an objective asks that the family has not."""
+    if objective.word is not None:
+        refuse_words(family)
+    if len(objective.sentences) > 1 and pictures.captions not in ("auto", "none"):
+        raise UserError(
+            "data.captions: textual-inversion says sentences of its own; to learn the word from captions, "
+            "take objective.kind=denoise with objective.token and method=token"
+        )
+    weighting = objective.weighting if isinstance(objective, Denoise) and objective.given("weighting") else "none"
+    if family.flow and weighting != "none":
+        raise UserError(
+            f"objective.weighting: {weighting} is for diffusion, {family.name} is a flow; remove it "
+            "(objective.timesteps says which noise levels it learns most)"
+        )
+    schedule = read_json(place.path / "scheduler" / "scheduler_config.json")
+    noise_of(schedule, flow=family.flow, zero_terminal_snr=objective.zero_terminal_snr, shift=objective.shift)
+
+
+def open_base(recipe: Recipe, place: Place, folder: Path | None, say: Say) -> Opened:
+    """Load the base in the precision of this machine, read the pictures, and fill what the recipe left open.
+
+    What was chosen is kept in the run folder, where there is one.
+    """
     if recipe.train.threads is not None:
         torch.set_num_threads(recipe.train.threads)
     device, kept = the_device(), _kept(folder)
@@ -117,7 +151,7 @@ def open_base(recipe: Recipe, place: Place, folder: Path, say: Say) -> Opened:
         prepared.said.extend(_saying(objective.word.token, [p.caption for p in prepared.train]))
     prepared.said.extend(refuse_long(base.parts, base.family, captions))
     choices = kept or _choices(recipe, probe, len(prepared.train))
-    if kept is None:
+    if kept is None and folder is not None:
         write_json(folder / CHOICES, choices)
     train = recipe.train.model_dump()
     train |= {key.removeprefix("train."): choice["value"] for key, choice in choices.items()}
@@ -138,8 +172,8 @@ def _saying(token: str, captions: Sequence[str]) -> list[str]:
     return [f"warning: {without} of {len(captions)} captions do not say `{token}`"] if without else []
 
 
-def _kept(folder: Path) -> dict[str, dict[str, Any]] | None:
-    if not (folder / CHOICES).is_file():
+def _kept(folder: Path | None) -> dict[str, dict[str, Any]] | None:
+    if folder is None or not (folder / CHOICES).is_file():
         return None
     kept: dict[str, dict[str, Any]] = json.loads((folder / CHOICES).read_text(encoding="utf-8"))
     return kept
@@ -179,3 +213,21 @@ def base_of(opened: Opened, model: Denoiser) -> Iterator[Denoiser]:
     else:
         with base_only(model.network):
             yield model
+
+
+def base_opener(opened: Opened, model: Denoiser) -> Callable[[], AbstractContextManager[Denoiser]]:
+    """-> opens the base; after full tuning one second model is kept for the whole run."""
+    held: list[Denoiser] = []
+
+    @contextmanager
+    def opening() -> Iterator[Denoiser]:
+        if opened.recipe.method.kind != "full":
+            with base_of(opened, model) as base:
+                yield base
+            return
+        if not held:
+            with base_of(opened, model) as base:
+                held.append(base)
+        yield held[0]
+
+    return opening

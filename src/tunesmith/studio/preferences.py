@@ -35,8 +35,9 @@ class PairFeed:
     base: Callable[[], AbstractContextManager[Denoiser]]
 
     def __post_init__(self) -> None:
-        recipe = self.opened.recipe
-        self.noising = Noising(self.opened.noise, recipe.train.seed, offset=self.opened.objective.noise_offset)
+        opened, offset = self.opened, self.opened.objective.noise_offset
+        self.noising = Noising(opened.noise, opened.recipe.train.seed, offset=offset, draw=opened.timesteps)
+        self.judging = Noising(opened.own_noise, 0)  # of validation: the same whatever the objective draws
 
     def __call__(self, pictures: Sequence[Picture], step: int | None) -> list[LatentPairs]:
         assert step is not None, "validation has noise of its own"
@@ -55,13 +56,24 @@ class PairFeed:
         worse = self.opened.prepared.rejected[picture.row].sha256
         keys = [("judged pair", picture.sha256, worse, level) for level in range(LEVELS)]
         places = [torch.tensor((level + 0.5) / LEVELS) for level in range(LEVELS)]
-        return [self._noised(picture, 0, place, key, None) for place, key in zip(places, keys, strict=True)]
+        return [
+            self._noised(picture, 0, place, key, None, self.judging) for place, key in zip(places, keys, strict=True)
+        ]
 
-    def _noised(self, picture: Picture, variant: int, level: Tensor, key: tuple[object, ...], said: str | None) -> Pair:
+    def _noised(
+        self,
+        picture: Picture,
+        variant: int,
+        level: Tensor,
+        key: tuple[object, ...],
+        said: str | None,
+        noising: Noising | None = None,
+    ) -> Pair:
         """-> both pictures of a pair. The same numbers are drawn for both."""
         both = [self.store.latent(one, variant) for one in (picture, self.opened.prepared.rejected[picture.row])]
         caption = both[0].caption if said is None else said
-        better, worse = (noised(one, self.teller, self.noising, level, generator_of(*key), caption) for one in both)
+        how = noising or self.noising
+        better, worse = (noised(one, self.teller, how, level, generator_of(*key), caption) for one in both)
         return better, worse
 
     def referred(self, pairs: Sequence[Pair]) -> list[LatentPairs]:

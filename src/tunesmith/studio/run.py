@@ -1,7 +1,6 @@
 """A run on pictures from a recipe to a proven artifact: a table of contents."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -9,6 +8,7 @@ import torch
 from tunesmith.catalogue.fetch import default_cache
 from tunesmith.core.errors import Interrupted, UserError
 from tunesmith.core.files import sha256, write_json
+from tunesmith.core.freed import give_back
 from tunesmith.core.order import steps_per_epoch
 from tunesmith.environment import environment
 from tunesmith.evaluate.before_after import Evaluation
@@ -31,7 +31,7 @@ from tunesmith.studio.feed import PictureFeed
 from tunesmith.studio.files import Saved, save
 from tunesmith.studio.judge import Judge
 from tunesmith.studio.measure import measured
-from tunesmith.studio.opening import Opened, base_of, model_of, open_base, open_source
+from tunesmith.studio.opening import Opened, base_opener, model_of, open_base, open_source
 from tunesmith.studio.preferences import PairFeed, PairJudge
 from tunesmith.studio.proof import PictureProof
 from tunesmith.studio.store import Store
@@ -51,7 +51,7 @@ def paint_run(recipe: Recipe, folder: Path, show: Show) -> tuple[RunResult, dict
     write_json(folder / FACTS, opened.prepared.facts)
     show.base(opened.base)
     show.choices(opened.choices)
-    model = _attached(opened)
+    model = attached(opened)
     counts = parameter_counts(model.network)
     show.parameters(*counts)
     feed, judge = _fed(opened, model, show)
@@ -67,7 +67,7 @@ def paint_run(recipe: Recipe, folder: Path, show: Show) -> tuple[RunResult, dict
     return _document(opened, counts, fitted, _described(saved, folder, opened), found, checks, show), checks
 
 
-def _attached(opened: Opened) -> Denoiser:
+def attached(opened: Opened) -> Denoiser:
     """-> the denoiser with the method in it."""
     model, method = model_of(opened), opened.recipe.method
     torch.manual_seed(opened.recipe.train.seed)
@@ -99,30 +99,12 @@ def _fed(opened: Opened, model: Denoiser, show: Show) -> tuple[PictureFeed | Pai
     with show.watch("reading pictures", total, "pictures") as seen:
         store.prepare(unique, variants, seen.read)
         store.prepare(judged, 1, seen.read)
-    base = _base(opened, model)
+    base = base_opener(opened, model)
     if worse:
         pairs = PairFeed(opened, store, Teller(opened), variants, base)
         return pairs, PairJudge(pairs, prepared.validation)
     feed = PictureFeed(opened, store, Teller(opened), variants, base, others)
     return feed, Judge(feed, prepared.validation)
-
-
-def _base(opened: Opened, model: Denoiser) -> Callable[[], AbstractContextManager[Denoiser]]:
-    """-> opens the base; after full tuning one second model is kept for the whole run."""
-    held: list[Denoiser] = []
-
-    @contextmanager
-    def opening() -> Iterator[Denoiser]:
-        if opened.recipe.method.kind != "full":
-            with base_of(opened, model) as base:
-                yield base
-            return
-        if not held:
-            with base_of(opened, model) as base:
-                held.append(base)
-        yield held[0]
-
-    return opening
 
 
 def _train(
@@ -146,8 +128,7 @@ def _train(
 
         def hear(event: Event) -> None:
             shown(event)
-            every = opened.recipe.evaluate.pictures_every
-            if event.kind == "step" and every and event.step % every == 0 and event.step < count:
+            if event.kind == "step" and samples.due(opened.recipe.evaluate, event.step, count):
                 model.eval()
                 with event.weights():
                     samples.keep(opened, model, folder, f"step-{event.step:06d}")
@@ -172,6 +153,7 @@ def _train(
         )
     if fitted.interrupted:
         raise Interrupted(f"stopped after step {fitted.steps} of {count}; give the same command again to go on")
+    give_back()  # what painting and judging need must not come on top of what a step held
     return fitted
 
 

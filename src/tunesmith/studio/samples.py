@@ -6,12 +6,19 @@ from pathlib import Path
 import numpy as np
 
 from tunesmith.core.files import make_folder, write_bytes, write_json
+from tunesmith.evaluate.config import Evaluate
 from tunesmith.models.diffusion.denoiser import Denoiser
 from tunesmith.models.diffusion.paint import Brush, paint, pipeline_of
 from tunesmith.studio.grid import as_png, grid
 from tunesmith.studio.opening import Opened
 
 FOLDER = "samples"
+
+
+def due(config: Evaluate, step: int, steps: int) -> bool:
+    """Whether a grid is painted on the way, after `step` of `steps`."""
+    every = config.pictures_every
+    return config.enabled and config.pictures > 0 and bool(every) and step < steps and step % (every or 1) == 0
 
 
 def prompts_of(opened: Opened) -> list[str]:

@@ -55,9 +55,7 @@ class Store:
         return Latent(mean, deviation, seen.caption, mask, sizes, picture.row, picture.sha256)
 
     def _moments(self, picture: Picture, seen: View) -> tuple[Tensor, Tensor]:
-        digest = hashlib.sha256(f"{self._fingerprint} {tuple(seen.pixels.shape)}".encode())
-        digest.update(seen.pixels.contiguous().numpy().tobytes())
-        path = self._cache / f"{digest.hexdigest()}.safetensors"
+        path = self.place(seen)
         if path.is_file():
             try:
                 found = from_bytes(path.read_bytes())
@@ -68,3 +66,9 @@ class Store:
         make_folder(self._cache)
         write_bytes(path, as_bytes({"mean": mean.contiguous(), "deviation": deviation.contiguous()}))
         return mean, deviation
+
+    def place(self, seen: View) -> Path:
+        """-> the file of a latent, whether it is there or not."""
+        digest = hashlib.sha256(f"{self._fingerprint} {tuple(seen.pixels.shape)}".encode())
+        digest.update(seen.pixels.contiguous().numpy().tobytes())
+        return self._cache / f"{digest.hexdigest()}.safetensors"

@@ -9,7 +9,7 @@ from tunesmith.core.answers import Answers
 from tunesmith.evaluate.before_after import Outcome
 from tunesmith.evaluate.score import score_answers
 from tunesmith.models.language import Packed
-from tunesmith.streams.answers import no_reference, pair_feed
+from tunesmith.streams.answers import no_reference, pair_feed, pass_limit
 from tunesmith.streams.stream import Feed
 from tunesmith.tasks.task import Refer, Scorer, Task
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def _feed(opened: "Opened", model: Packed, refer: Refer) -> Feed:
     trees: list[Answers] = [*opened.shown, *opened.prepared.validation]  # type: ignore[list-item]
     reference = refer(trees) if opened.recipe.objective.refers else no_reference
-    return pair_feed(reference, opened.tokens_per_pass)
+    rows: list[Answers] = opened.prepared.train  # type: ignore[assignment]
+    return pair_feed(reference, pass_limit(rows, opened.recipe.train.batch_size, opened.tokens_per_pass))
 
 
 def sizes(questions: "Questions") -> list[int]:

@@ -15,9 +15,7 @@ from tunesmith.core.batch import Example, TokenBatch
 from tunesmith.core.rollouts import RolloutBatch
 from tunesmith.evaluate.before_after import Outcome
 from tunesmith.methods.activity import base_only
-from tunesmith.models.generate import generate
 from tunesmith.models.language import CausalLM, Packed
-from tunesmith.models.sampling import Sampling
 from tunesmith.models.valued import ValuedLM
 from tunesmith.rewards.reward import Reward, Scored
 from tunesmith.streams.rollouts import Rollouts, Written
@@ -26,6 +24,7 @@ from tunesmith.streams.signs import Signs
 from tunesmith.streams.stream import Feed
 from tunesmith.tasks.judging import judged, reward_of
 from tunesmith.tasks.task import Refer, Scorer, Task
+from tunesmith.tasks.writing import Writer, evaluating
 from tunesmith.train.progress import Event
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from tunesmith.opening import Opened
 
 SHOWN = 8  # validation prompts whose answers are kept at each validation
-AT_ONCE = 32  # answers that are written side by side
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,29 +44,10 @@ class Greedy:
 
 
 @dataclass
-class Player:
+class Player(Writer):
     """A model that answers prompts, and the judge of its answers."""
 
-    opened: "Opened"
     reward: Reward
-
-    @cached_property
-    def stop(self) -> set[int]:
-        ends = (self.opened.prepared.stop, self.opened.base.tokenizer.eos_token_id)
-        return {token for token in ends if token is not None}
-
-    def write(self, model: CausalLM, prompts: Sequence[Sequence[int]], seeds: Sequence[int] | None) -> list[Any]:
-        """-> answers drawn from the policy itself, or with no `seeds` the likeliest ones."""
-        sampling = Sampling(
-            tokens=self.opened.recipe.objective.answer_tokens,  # type: ignore[union-attr]
-            temperature=0.0 if seeds is None else 1.0,
-        )
-        with evaluating(model):
-            return generate(model.network, prompts, self.stop, sampling, seeds=seeds, at_once=AT_ONCE)
-
-    def text(self, tokens: Sequence[int]) -> str:
-        words = list(tokens[:-1] if tokens and tokens[-1] in self.stop else tokens)
-        return str(self.opened.base.tokenizer.decode(words, skip_special_tokens=True)).strip()
 
     def judge(self, asked: Sequence[Asked], answers: Sequence[Sequence[int]]) -> Scored:
         return self.reward([judged(a, self.text(tokens)) for a, tokens in zip(asked, answers, strict=True)])
@@ -143,6 +122,7 @@ def _feed(opened: "Opened", model: Packed, refer: Refer) -> Feed:
         opened.recipe.train.seed,
         folder / "rollouts",
         lambda: checkpoints(folder),
+        opened.prepared.train,  # type: ignore[arg-type]
     )
     feed = PromptFeed(opened, model, player, rollouts)
     rollouts.signs = Signs(feed.say, alone=objective.kind == "ppo")
@@ -187,17 +167,6 @@ class Reader:
                 values = torch.zeros_like(policy)
             with self._base() as base:
                 return policy, base(packed), values
-
-
-@contextmanager
-def evaluating(model: CausalLM) -> Iterator[None]:
-    """No dropout inside, whatever training is under way."""
-    learning = model.learning
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(learning)
 
 
 def sizes(questions: "Questions") -> list[int]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def _feed(opened: "Opened", model: Packed, refer: Refer) -> Feed:
     share = not getattr(opened.recipe.method, "dropout", 0)
     if opened.recipe.objective.kind == "distill":
-        return taught_feed(opened, share=share)
+        return taught_feed(opened, model, share=share)
     return token_feed(opened.tokens_per_pass, share=share)
 
 

@@ -29,11 +29,13 @@ def whole(one: Stage) -> bool:
     return one.run(losses(one), 60.0, lambda _: None)
 
 
-def test_stopping_and_going_on_changes_no_bit(tmp_path: Path):
-    straight = stage(tmp_path / "straight")
+@pytest.mark.parametrize("turn", [0.0, 0.02])
+def test_stopping_and_going_on_changes_no_bit(tmp_path: Path, turn: float):
+    plan = replace(PLAN, turn=turn)
+    straight = stage(tmp_path / "straight", plan)
     assert whole(straight)
     for _ in range(3):
-        cut = stage(tmp_path / "cut")
+        cut = stage(tmp_path / "cut", plan)
         cut._point(losses(cut))
         cut._save(1.0)
     assert cut.step == straight.step == 75
@@ -50,6 +52,15 @@ def test_it_learns_and_no_time_trains_nothing(tmp_path: Path):
     assert one.step == 0
     assert whole(one)
     assert one.curve[-1]["loss"] < 0.5 * one.curve[0]["loss"]
+
+
+def test_which_weights_muon_learns(tmp_path: Path):
+    network = nn.ModuleDict({"conv_in": nn.Conv2d(3, 4, 3), "inside": nn.Conv2d(4, 4, 3), "text": nn.Linear(4, 4)})
+    one = Stage("some", network, replace(PLAN, turn=0.02), tmp_path, slow={"text.": 0.5})
+    adam, muon = one.optimizers
+    assert [w is network["inside"].weight for w in muon.param_groups[0]["params"]] == [True]
+    assert sum(len(group["params"]) for group in adam.param_groups) == 5
+    assert len(stage(tmp_path).optimizers) == 1
 
 
 def test_a_kept_average_is_what_is_used(tmp_path: Path):
@@ -74,6 +85,6 @@ def test_only_the_end_of_a_plan_may_move(tmp_path: Path):
 
 def test_the_rate_is_flat_and_then_falls():
     plan = Plan(steps=1000, batch=1, rate=1.0, warmup=10, cool=0.2)
-    assert [plan.rate_at(step) for step in (0, 4, 400, 799)] == [0.1, 0.5, 1.0, 1.0]
-    assert plan.rate_at(900) == pytest.approx(0.5)
-    assert plan.rate_at(999) == pytest.approx(0.1)
+    assert [plan.share_at(step) for step in (0, 4, 400, 799)] == [0.1, 0.5, 1.0, 1.0]
+    assert plan.share_at(900) == pytest.approx(0.5)
+    assert plan.share_at(999) == pytest.approx(0.1)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tunesmith.core.latents import LatentBatch
+from tunesmith.models.diffusion.attention import QuickLook
 from tunesmith.models.diffusion.family import Family
 from tunesmith.models.diffusion.prompts import told_by
 
@@ -37,6 +38,8 @@ class Denoiser(nn.Module):
         super().__init__()
         self.network = network
         self.family = family
+        if family.denoiser == "unet":
+            self.inner.set_attn_processor(QuickLook())
         if recompute:
             self.inner.enable_gradient_checkpointing()
 

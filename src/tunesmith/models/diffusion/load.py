@@ -5,6 +5,7 @@ Everything that can be refused is refused before weights are allocated; nothing 
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +23,7 @@ from tunesmith.models.gguf import quiet
 from tunesmith.models.load import Place, told
 
 VAE = "vae"
+Generation = Literal["sd1", "sd2", "sdxl", "sd3", "flux"]
 PLACES = 128  # of a latent's edge, where a model says nothing: FLUX
 
 
@@ -44,11 +46,8 @@ class PictureBase:
         return self.parts[self.family.denoiser]
 
     @property
-    def generation(self) -> Literal["sd1", "sd2", "sdxl", "sd3", "flux"]:
-        """The family as adapter files call it: SD 2 reads a wider encoder than SD 1."""
-        if self.family.name != "sd":
-            return self.family.name
-        return "sd2" if self.denoiser.config.cross_attention_dim == 1024 else "sd1"
+    def generation(self) -> Generation:
+        return generation_of(self.family, self.denoiser.config)
 
     @property
     def vae(self) -> Any:
@@ -68,6 +67,14 @@ class PictureBase:
     def size(self) -> int:
         """The edge of the pictures that it was made for, in pixels."""
         return shape_of(self.folder)[0]
+
+
+def generation_of(family: Family, config: Mapping[str, Any]) -> Generation:
+    """The family as files of adapters and checkpoints call it, from the denoiser's configuration: SD 2 reads a wider
+    encoder than SD 1."""
+    if family.name != "sd":
+        return family.name
+    return "sd2" if config["cross_attention_dim"] == 1024 else "sd1"
 
 
 def shape_of(folder: Path) -> tuple[int, int]:

@@ -3,10 +3,12 @@
 Diffusion (https://arxiv.org/abs/2006.11239):    x_t = a_t x + s_t e,    a_t^2 + s_t^2 = 1,    SNR = a_t^2 / s_t^2
     epsilon: e    v (https://arxiv.org/abs/2202.00512): a_t e - s_t x    sample: x
 Flow (https://arxiv.org/abs/2210.02747):         x_t = (1 - t) x + t e,  and the denoiser says e - x
+Shifted (https://arxiv.org/abs/2403.03206) by one number (SD 3), or by the size of the picture (FLUX).
 
 Shapes: B pictures.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -27,8 +29,8 @@ class Noise(Protocol):
     @property
     def steps(self) -> int: ...
 
-    def times(self, places: Tensor) -> Tensor:
-        """(B,) numbers in [0, 1) -> (B,) times, as the denoiser is told them."""
+    def times(self, places: Tensor, size: int) -> Tensor:
+        """(B,) numbers in [0, 1) -> (B,) times, as the denoiser is told them. `size`: the places of a latent."""
         ...
 
     def mixed(self, pictures: Tensor, noise: Tensor, times: Tensor) -> Tensor: ...
@@ -53,7 +55,7 @@ class Diffusion:
     def steps(self) -> int:
         return len(self.kept)
 
-    def times(self, places: Tensor) -> Tensor:
+    def times(self, places: Tensor, size: int) -> Tensor:
         return (places * self.steps).long().clamp(max=self.steps - 1)
 
     def _factors(self, times: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,18 +87,35 @@ class Diffusion:
 
 
 @dataclass(frozen=True)
-class Flow:
-    """A straight way from the picture to the noise. Times are noise levels times 1000."""
+class BySize:
+    """A shift that grows with the picture, for a large one is seen through more noise: its logarithm is a straight line
+    through two numbers of tokens, each of which is a square of four places."""
 
-    shift: float = 1.0  # more of the training at high noise (https://arxiv.org/abs/2403.03206)
+    tokens: tuple[int, int] = (256, 4096)
+    logarithms: tuple[float, float] = (0.5, 1.15)
+
+    def __call__(self, size: int) -> float:
+        (few, many), (low, high) = self.tokens, self.logarithms
+        return math.exp(low + (high - low) * (size / 4 - few) / (many - few))
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A straight way from the picture to the noise. Times are noise levels times 1000.
+
+    level = s p / (1 + (s - 1) p)        s: the shift, for more of the training at high noise
+    """
+
+    shift: float | BySize = 1.0
     kind: Kind = "flow"
 
     @property
     def steps(self) -> int:
         return 1000
 
-    def times(self, places: Tensor) -> Tensor:
-        level = self.shift * places / (1 + (self.shift - 1) * places)
+    def times(self, places: Tensor, size: int) -> Tensor:
+        shift = self.shift(size) if isinstance(self.shift, BySize) else self.shift
+        level = shift * places / (1 + (shift - 1) * places)
         return (1000 * level).clamp(min=1.0).float()
 
     @staticmethod
@@ -118,16 +137,20 @@ class Flow:
         return mixed - self._level(times) * said
 
 
-def noise_of(config: dict[str, Any], *, flow: bool, zero_terminal_snr: bool = False) -> Noise:
+def noise_of(
+    config: dict[str, Any], *, flow: bool, zero_terminal_snr: bool = False, shift: float | None = None
+) -> Noise:
     """-> the schedule that `scheduler_config.json` describes. UserError for one that is not known.
 
     `zero_terminal_snr`: whether the last step is made pure noise, where the schedule does not say so itself
-    (https://arxiv.org/abs/2305.08891).
+    (https://arxiv.org/abs/2305.08891). `shift`: of a flow, another than the base's own.
     """
     if flow:
         if zero_terminal_snr:
             raise UserError("objective.zero_terminal_snr: a flow ends in pure noise anyway; remove it")
-        return Flow(float(config.get("shift") or 1.0))
+        return Flow(_own_shift(config) if shift is None else shift)
+    if shift is not None:
+        raise UserError("objective.shift: only flows (SD 3, FLUX) have one; remove it")
     kind = config.get("prediction_type", "epsilon")
     if kind not in ("epsilon", "v_prediction", "sample"):
         raise UserError(f"scheduler_config.json: prediction_type {kind!r} is not known")
@@ -140,6 +163,16 @@ def noise_of(config: dict[str, Any], *, flow: bool, zero_terminal_snr: bool = Fa
     if zero_terminal_snr or config.get("rescale_betas_zero_snr"):
         kept = _to_zero(kept)
     return Diffusion(kept, kind)
+
+
+def _own_shift(config: dict[str, Any]) -> float | BySize:
+    """A schedule with `use_dynamic_shifting` takes no notice of its `shift`."""
+    if not config.get("use_dynamic_shifting"):
+        return float(config.get("shift") or 1.0)
+    usual = BySize()
+    tokens = (config.get("base_image_seq_len", usual.tokens[0]), config.get("max_image_seq_len", usual.tokens[1]))
+    logs = (config.get("base_shift", usual.logarithms[0]), config.get("max_shift", usual.logarithms[1]))
+    return BySize((int(tokens[0]), int(tokens[1])), (float(logs[0]), float(logs[1])))
 
 
 def _betas(config: dict[str, Any]) -> Tensor:
