@@ -63,7 +63,7 @@ def test_what_was_learned_is_painted_switched_off_and_merged(bases, balls, tmp_p
     assert (painter.paint("a red ball", [3]) == plain.paint("a red ball", [3])).all()
     merged = merge_pictures(Place("sd", bases("sd")), None, tmp_path / "merged", word=folder / "embedding")
     assert merged.apart < 1e-4
-    again = load_painter(str(merged.folder), precision="float32").paint("a <zwx>", [3])
+    again = load_painter(str(merged.path), precision="float32").paint("a <zwx>", [3])
     assert abs(again.astype(int) - on).max() <= 1
     with pytest.raises(UserError, match="made for sd1, the base is sdxl"):
         merge_pictures(Place("x", bases("sdxl")), None, tmp_path / "other", word=folder / "embedding")
