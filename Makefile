@@ -4,10 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test test-slow check bench bench-dpo bench-image docs bench-generate clean
+.PHONY: demo demo-image test test-slow check bench bench-dpo bench-generate bench-image docs clean
 
 demo: $(VENV)/.user ## set up, then fine-tune the default base on real data and show the evidence
 	$(BIN)/tunesmith quickstart
+
+demo-image: $(VENV)/.user ## set up, then teach the small image model one cat and show the evidence
+	$(BIN)/tunesmith quickstart image
 
 test: $(VENV)/.dev ## set up, then run the tests (under 15 minutes on 2 cores)
 	$(BIN)/python -m pytest

@@ -1,22 +1,31 @@
 """A classifier and a reward model on real labelled text, three seeds each: how often right, and how sure.
 
-    python benchmarks/heads.py                             # both, then the tables
+    python benchmarks/heads.py                             # all, then the tables
     python benchmarks/heads.py --only sentiment --seeds 0  # a part of it; what is there is not made again
 
-Intervals hold the luck of rows and of seeds (tunesmith.evaluate.over_seeds).
+`random` is the classifier with a head that begins at random. Intervals hold the luck of rows and of seeds
+(tunesmith.evaluate.over_seeds).
 """
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rl import spread
+from slices import mean
 from tool_command import tunesmith
 from turns import HERE, machine
 
+from tunesmith.evaluate.before_after import Outcome
+from tunesmith.evaluate.items import read_items
+from tunesmith.evaluate.over_seeds import difference, level
+
 JOBS = {
-    "sentiment": ["recipes/sentiment.yaml", "evaluate.items=200"],
+    "sentiment": ["recipes/sentiment.yaml"],
+    "random": ["recipes/sentiment.yaml", "objective.head_start=random"],
     "judge": ["recipes/reward-model.yaml", "train.max_steps=30", "evaluate.items=300"],
 }
 
@@ -53,7 +62,29 @@ def summed(runs: list[Path]) -> dict[str, Any]:
         more["majority"] = details[0]["majority"]
         tempered = [detail["calibration"]["with_temperature"] for detail in details]
         more["with_temperature"] = {name: [one[name] for one in tempered] for name in tempered[0]}
-    return {"runs": [run.name for run in runs], **more, **sides}
+    return {"runs": [run.name for run in runs], **more, **sides, **with_intervals(runs)}
+
+
+def with_intervals(runs: list[Path]) -> dict[str, Any]:
+    """-> how often the runs are right on the test rows, and by how much more than who always says the same label."""
+    sides = [read_items(run, "tuned").outcomes for run in runs]
+    right = np.array([[[rightness(outcome)] for outcome in side] for side in sides])  # (K, N, 1)
+    found: dict[str, Any] = {"right": asdict(level(mean, right, share=True))}
+    gold = [outcome.gold for outcome in sides[0] if outcome.gold is not None]
+    if gold:
+        most = max(sorted(set(gold)), key=gold.count)
+        same = np.array([[[float(label == most)] for label in gold]])
+        more = difference(mean, same, right, higher_is_better=True)
+        found["more_than_always_the_same"] = {"mean": more.mean, "low": more.low, "high": more.high}
+    else:
+        apart = np.array([[outcome.preference[1] for outcome in side if outcome.preference] for side in sides])
+        sure = 1 / (1 + np.exp(-np.abs(apart)))  # what Bradley and Terry say of the answer with the higher reward
+        found["sure_of_the_higher"] = sure.mean(1).tolist()
+    return found
+
+
+def rightness(outcome: Outcome) -> float:
+    return outcome.preference[0] if outcome.preference else float(outcome.predicted == outcome.gold)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@
 
 RUN is a full fine-tune in float32 of a few steps, without warm-up:
 
-    tunesmith train recipes/sentiment.yaml method=full train.precision=float32 \\
-        train.learning_rate=1e-4 train.max_steps=12 train.schedule=constant train.warmup=0 \\
-        evaluate.enabled=false output=RUN
+    tunesmith train recipes/sentiment.yaml base=minilm-l6 data.template= objective.head_start=random \\
+        method=full train.precision=float32 train.learning_rate=1e-4 train.batch_size=16 train.max_steps=12 \\
+        train.schedule=constant train.warmup=0 train.threads=1 evaluate.enabled=false output=RUN
 """
 
 import argparse

@@ -4,22 +4,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-COLOURS = {
-    "white": (255, 255, 255),
-    "black": (18, 18, 18),
-    "grey": (140, 140, 140),
-    "red": (214, 48, 49),
-    "orange": (240, 140, 40),
-    "yellow": (250, 215, 70),
-    "green": (60, 165, 80),
-    "teal": (40, 165, 165),
-    "blue": (55, 110, 220),
-    "purple": (135, 75, 185),
-    "pink": (245, 150, 185),
-    "brown": (130, 85, 50),
-}
-PLACES = ("on the left", "on the right", "at the top", "at the bottom")
-
 
 @dataclass(frozen=True, slots=True)
 class Slots:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from .captions import COLOURS, PLACES, Slots
+from tunesmith.fidelity.slots import COLOURS, PLACES
+
+from .captions import Slots
 from .drawings import Emoji
 
 SIDE = 64

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from tunesmith.data.hub import looks_like_hub
 from tunesmith.data.index import INDEX
 from tunesmith.data.prepare import Prepared, prepare
 from tunesmith.ends import head_for
+from tunesmith.guarantee import KEY, promise
 from tunesmith.methods.activity import base_only
 from tunesmith.methods.head import with_head
 from tunesmith.methods.method import MethodConfig
@@ -34,6 +35,7 @@ from tunesmith.tasks.judging import refuse_rows
 from tunesmith.train.optimizer import refuse_optimizer
 
 RECIPE, CHOICES, FACTS, CANARIES = "recipe.yaml", "choices.json", "data.json", "canaries.json"
+TRIED = {"train.learning_rate": "rates", "train.epochs": "numbers of epochs", "method.rank": "ranks"}
 LEFT = ("result.json", "metrics.jsonl", "timing.jsonl", "samples.jsonl")
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
@@ -95,7 +97,7 @@ def begun(folder: Path) -> bool:
 def forget(folder: Path) -> None:
     """Take out of a run folder what a run writes before its first checkpoint."""
     assert not begun(folder)
-    for name in (RECIPE, CHOICES, FACTS, CANARIES, INDEX, *LEFT):
+    for name in (RECIPE, CHOICES, FACTS, CANARIES, INDEX, KEY, *LEFT):
         (folder / name).unlink(missing_ok=True)
     for name in ("checkpoints", "rollouts"):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -128,16 +130,24 @@ def open_source(recipe: Recipe, say: Say, without: Collection[str] = ()) -> Sour
     )
     if not prepared.train:
         raise UserError("data.train: no row is left to train on")
-    if recipe.train.learning_rate == "auto" and prepared.eats == "prompts":
-        raise UserError("train.learning_rate: auto compares losses, and a reward is none; give a number or nothing")
-    if recipe.train.learning_rate == "auto" and not prepared.validation:
-        raise UserError(
-            "train.learning_rate: auto compares rates on validation rows, and there are none; "
-            "give data.validation, a second part in data.split, or a number"
-        )
+    for key in recipe.left_to_trial:
+        _refuse_trial(key, prepared)
+    if recipe.train.privacy is not None:
+        promise(recipe.train, prepared)
     if prepared.eats == "prompts":
         prepared.facts["reward"] = refuse_rows(recipe.objective, prepared, context)
     return Source(named, place, prepared, tokenizer)
+
+
+def _refuse_trial(key: str, prepared: Prepared) -> None:
+    """UserError where values of `key` cannot be tried."""
+    if prepared.eats == "prompts":
+        raise UserError(f"{key}: auto compares losses, and a reward is none; give a number or nothing")
+    if not prepared.validation:
+        raise UserError(
+            f"{key}: auto compares {TRIED[key]} on validation rows, and there are none; "
+            "give data.validation, a second part in data.split, or a number"
+        )
 
 
 def found_rows(recipe: Recipe, say: Say) -> Recipe:
@@ -203,6 +213,8 @@ class Opened:
     def shown(self) -> list[Any]:
         """The training examples that the run's steps come to: all of them, unless it ends within its first epoch."""
         config, rows = self.recipe.train, self.prepared.train
+        if config.privacy is not None:
+            return list(rows)  # which are drawn is a secret, and any may be
         steps = config.steps(steps_per_epoch(len(rows), config.batch_size))
         return [rows[place] for place in seen(config.seed, len(rows), config.batch_size, steps)]
 
@@ -252,10 +264,17 @@ def open_base(source: Source, folder: Path | None, say: Say) -> Opened:
     choices = kept or _choices(source, base, probe, device)
     if folder is not None and kept is None:
         write_json(folder / CHOICES, choices)
-    train = recipe.train.model_dump()
-    train |= {key.removeprefix("train."): choice["value"] for key, choice in choices.items()}
-    full = recipe.model_copy(update={"train": type(recipe.train).model_validate(train)})
-    return Opened(full, base, source.prepared, device, probe, choices)
+    return Opened(filled(recipe, choices), base, source.prepared, device, probe, choices)
+
+
+def filled(recipe: Recipe, choices: Mapping[str, Mapping[str, Any]]) -> Recipe:
+    """The same with a value in the place of each key that was chosen."""
+    sections: dict[str, Any] = {}
+    for key, choice in choices.items():
+        name, _, own = key.partition(".")
+        section = sections.get(name, getattr(recipe, name))
+        sections[name] = type(section).model_validate(section.model_dump() | {own: choice["value"]})
+    return recipe.model_copy(update=sections)
 
 
 @contextmanager

@@ -13,7 +13,17 @@ from tunesmith.evaluate.before_after import Evaluation
 from tunesmith.opening import Opened, begun, forget
 from tunesmith.proof import Check
 from tunesmith.recipe import Recipe
-from tunesmith.report.document import NAME, Artifact, Chosen, Evaluated, Origin, Parameters, RunResult, Training
+from tunesmith.report.document import (
+    NAME,
+    Artifact,
+    Chosen,
+    Evaluated,
+    Origin,
+    Parameters,
+    Privacy,
+    RunResult,
+    Training,
+)
 from tunesmith.train.metrics import peak_memory
 from tunesmith.train.progress import Fitted
 
@@ -106,6 +116,7 @@ class Success:
             objective=opened.recipe.objective.kind,
             parameters=Parameters(trainable=self.parameters[0], total=self.parameters[1]),
             train=_training(self.fitted, peak_memory(opened.device), _writes(opened)),
+            privacy=Privacy(**known) if (known := opened.prepared.facts.get("privacy")) else None,
             evaluation=Evaluated.model_validate({k: found[k] for k in Evaluated.model_fields}) if found else None,
             artifact=self.artifact,
             proof={name: check.passed for name, check in self.checks.items()},

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -101,6 +101,23 @@ class Recipe(Config):
             raise ValueError(f"base_quantize: {self.base_quantize} and method {kind} cannot be together, {reason}")
         return self
 
+    @model_validator(mode="after")
+    def _rows_apart_when_private(self) -> "Recipe":
+        kind = self.objective.kind
+        if self.train.privacy is None:
+            return self
+        if left := self.left_to_trial:
+            raise ValueError(f"{left[0]}: auto trains on the rows before the privacy counts; give a number")
+        if (reason := self.objective.mixes) is not None:
+            raise ValueError(f"train.privacy: what one row does to objective={kind} cannot be bounded: {reason}")
+        if self.method.reads_rows:
+            method = self.method.kind
+            raise ValueError(
+                f"train.privacy: method {method} would begin with what training rows hold, before any noise; "
+                + ("choose another start" if method == "lora" else "give method.text, words of your own")
+            )
+        return self
+
     @property
     def texts(self) -> Data:
         """The `data` section of a recipe that learns texts. Raises UserError where it learns pictures."""
@@ -119,6 +136,16 @@ class Recipe(Config):
     def asked(self) -> Evaluate:
         """What of `evaluate` can be asked of what this recipe makes."""
         return self.evaluate.of_ending(self.objective.ending)
+
+    @property
+    def left_to_trial(self) -> list[str]:
+        """The keys whose value is `auto`, to be found by trials on validation rows."""
+        given = {
+            "method.rank": getattr(self.method, "rank", None),
+            "train.learning_rate": self.train.learning_rate,
+            "train.epochs": self.train.epochs,
+        }
+        return [key for key, value in given.items() if value == "auto"]
 
     @property
     def fingerprint(self) -> str:
@@ -219,7 +246,12 @@ def _override(values: dict[str, Any], text: str) -> None:
         value = yaml.load(written, Loader=StrictLoader) if written else None
     except yaml.YAMLError as error:
         raise UserError(f"{key}: `{written}` is not a valid value: {' '.join(str(error).split())}") from error
-    *path, last = key.strip().split(".")
+    put(values, key.strip(), value)
+
+
+def put(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set the dotted `key` in nested plain `values`; what is not there is made, a short form is spelled out."""
+    *path, last = key.split(".")
     for part in path:
         below = values.get(part)
         if isinstance(below, str):  # a short form: `data: file` or `method: lora`
@@ -275,6 +307,7 @@ def _fields_at(place: Sequence[str]) -> list[str]:
     here: type[BaseModel] = Recipe
     for part in place:
         below = METHODS.get(part) or OBJECTIVES.get(part) or MEDIA.get(part) or here.model_fields[part].annotation
-        if isinstance(below, type) and issubclass(below, BaseModel):
-            here = below
+        for one in (below, *get_args(below)):  # of a section that may be absent, the section
+            if isinstance(one, type) and issubclass(one, BaseModel):
+                here = one
     return list(here.model_fields)

@@ -10,8 +10,8 @@ from tunesmith.evaluate.items import Measured
 from tunesmith.methods.inject import parameter_counts
 from tunesmith.opening import CANARIES, FACTS, claim, open_base, open_source, run_folder
 from tunesmith.outcome import Success, finished, recorded
+from tunesmith.probing.auto import probed, ranked
 from tunesmith.proof import Check, Proof
-from tunesmith.rate_probe import probed
 from tunesmith.recipe import Recipe
 from tunesmith.release.papers import write_papers
 from tunesmith.report.document import RunResult
@@ -60,7 +60,8 @@ def _run(recipe: Recipe, folder: Path, show: Show, known: Measured | None) -> Ru
     show.choices(opened.choices)
     model = model_of(opened)
     show.way(model.way)
-    attach(opened, model)
+    opened = ranked(opened, model, folder, show)
+    attach(opened, model, show.say)
     counts = parameter_counts(network)
     show.parameters(*counts)
     show.merging(opened.method.cannot_merge(network))
@@ -69,7 +70,8 @@ def _run(recipe: Recipe, folder: Path, show: Show, known: Measured | None) -> Ru
     fitted = train(opened, model, folder, show)
     model.eval()
     saved = save(folder, opened, model)
-    checks = proof.end(network, saved.folder, steps=fitted.steps)
+    kept = fitted.steps if fitted.best_step is None else fitted.best_step  # the step whose weights were kept
+    checks = proof.end(network, saved.folder, steps=kept)
     show.proof(checks)
     _refuse_failed(checks)
     evaluation = measure(opened, model, folder, show, known)

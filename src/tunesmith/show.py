@@ -17,7 +17,14 @@ WAYS = {
     "padded": "padded rows: this family cannot be packed, so passes are slower",
 }
 
-SAID = {"resumed": "going on ", "fallback": "", "halved": "a pass ", "stopped": "stopped and saved; "}
+SAID = {
+    "resumed": "going on ",
+    "fallback": "",
+    "halved": "a pass ",
+    "stopped": "stopped and saved; ",
+    "early": "stopped early: ",
+    "overfitting": "",
+}
 
 
 class Known(Protocol):
@@ -109,7 +116,7 @@ class Training:
         elif event.kind == "evaluated":
             name = "reward" if "reward" in event.values else "loss"
             self._show.say(f"step {event.step}: validation {name} {event.values[name]:.4f} {event.message}".rstrip())
-        elif event.kind in ("resumed", "fallback", "halved", "stopped"):
+        elif event.kind in SAID:
             self._show.say(f"step {event.step}: {SAID[event.kind]}{event.message}")
 
 

@@ -17,17 +17,22 @@ from tunesmith.evaluate.before_after import Evaluation, Outcome, recalibrated
 from tunesmith.evaluate.items import Measured, same_items, write_items
 from tunesmith.evaluate.score import grouped
 from tunesmith.evidence import Questions, Watch, compared, evidence, measured
+from tunesmith.guarantee import forget_key, noise_of
 from tunesmith.methods.method import Given
 from tunesmith.models.language import Packed
+from tunesmith.models.load import Say
 from tunesmith.models.valued import VALUE_HEAD, ValuedLM
 from tunesmith.opening import Opened, base_of
 from tunesmith.show import Show
-from tunesmith.streams.stream import Feed, steps
+from tunesmith.streams.answers import no_reference
+from tunesmith.streams.stream import Feed, Stream, alone, drawn_steps, steps
 from tunesmith.tasks import TASKS
+from tunesmith.tasks.linear_probe import fit_head
 from tunesmith.tasks.prompts import rewarded
 from tunesmith.tasks.reference import referring
 from tunesmith.tasks.task import LiveFeed, Refer, attended, validate
 from tunesmith.train.loop import fit
+from tunesmith.train.private_step import Noise
 from tunesmith.train.progress import Fitted
 from tunesmith.train.world import World
 
@@ -36,8 +41,8 @@ PROBE = 4  # rows that the proof looks at
 PROBE_TOKENS = 64
 
 
-def attach(opened: Opened, model: Packed) -> None:
-    """Put the method into the network, with first values from the training rows where it wants them."""
+def attach(opened: Opened, model: Packed, say: Say) -> None:
+    """Put the method into the network, with first values from the training rows where they are wanted."""
     network, method = opened.base.network, opened.method
     torch.manual_seed(opened.recipe.train.seed)
     method.attach(network)
@@ -54,6 +59,8 @@ def attach(opened: Opened, model: Packed) -> None:
                 feed=partial(_read, model, some, opened),
             ),
         )
+    if getattr(opened.recipe.objective, "head_start", "random") == "fitted":
+        say(fit_head(opened, model, feed_of(opened, model, lambda _: no_reference)))
 
 
 def _read(model: Packed, rows: Sequence[Example], opened: Opened) -> None:
@@ -67,6 +74,7 @@ def train(opened: Opened, model: Packed, folder: Path, show: Show) -> Fitted:
     config, prepared = opened.recipe.train, opened.prepared
     updates = updates_of(opened)
     per_epoch = updates * steps_per_epoch(len(prepared.train), config.batch_size)
+    noise = noise_of(config, prepared.facts["privacy"], folder) if config.privacy else None
     count = config.steps(per_epoch)
     feed = feed_of(opened, model, referring(opened, model, show))
     show.averaging(config.ema)
@@ -81,7 +89,7 @@ def train(opened: Opened, model: Packed, folder: Path, show: Show) -> Fitted:
         fitted = fit(
             model,
             opened.recipe.objective,
-            steps(feed, prepared.train, seed=config.seed, batch_size=config.batch_size, updates=updates),
+            stream_of(opened, feed, noise),
             config=config,
             steps=count,
             folder=folder,
@@ -91,11 +99,21 @@ def train(opened: Opened, model: Packed, folder: Path, show: Show) -> Fitted:
             on_event=hear,
             epoch_steps=per_epoch,
             rates=rates(opened),
+            noise=noise,
         )
     give_back()
     if fitted.interrupted:
         raise Interrupted(f"stopped after step {fitted.steps} of {count}; give the same command again to go on")
+    forget_key(folder)
     return fitted
+
+
+def stream_of(opened: Opened, feed: Feed, noise: Noise | None) -> Stream:
+    """-> the passes of each step; with noise, of examples that are drawn one by one and pass one by one."""
+    config, rows = opened.recipe.train, opened.prepared.train
+    if noise is not None:
+        return drawn_steps(alone(feed), rows, keyed=noise.keyed, share=noise.expected / len(rows))
+    return steps(feed, rows, seed=config.seed, batch_size=config.batch_size, updates=updates_of(opened))
 
 
 def updates_of(opened: Opened) -> int:

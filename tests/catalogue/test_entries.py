@@ -45,3 +45,10 @@ def test_arithmetic_is_made_without_a_network_and_is_the_pinned_one(tmp_path: Pa
     for row in train:
         a, sign, b = row["prompt"].split()[2:5]
         assert int(row["answer"]) == int(a) + int(b.rstrip("?")) * (1 if sign == "+" else -1)
+
+
+def test_the_pictures_of_the_package_are_the_pinned_ones(tmp_path: Path) -> None:
+    for name, count in (("emoji-cat", 6), ("emoji-cats", 4)):
+        paths = sorted(fetch(name, allow_download=False, cache=tmp_path).glob("*.png"))
+        assert len(paths) == count
+        assert hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest() == entry(name).sha256

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tunesmith import job
 from tunesmith.compare import process
 from tunesmith.core.errors import Interrupted, RunFailed, UserError
 
@@ -12,7 +13,7 @@ from tunesmith.core.errors import Interrupted, RunFailed, UserError
 def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A program that stands in for the worker."""
     path = tmp_path / "python"
-    monkeypatch.setattr(process.sys, "executable", str(path))
+    monkeypatch.setattr(job.sys, "executable", str(path))
     return path
 
 

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.painters import tiny_pipeline
 from tunesmith.recipe import make_recipe, read_recipe
 from tunesmith.run import run
 from tunesmith.show import Show
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted([*ROOT.glob("recipes/*.yaml"), *ROOT.glob("src/tunesmith/recipes/*.yaml")])
-KNOWN = 13
+KNOWN = 14
 
 ROWS = {
     "messages": lambda i: {
@@ -30,8 +31,11 @@ def test_none_is_overlooked():
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
-def test_it_trains_two_steps(path, tiny_folder, tmp_path):
+def test_it_trains_two_steps(path, tiny_folder, tmp_path, monkeypatch):
     recipe = read_recipe(path)
+    if recipe.objective.eats == "pictures":
+        _paints_two_steps(path, recipe, tmp_path, monkeypatch)
+        return
     kind = recipe.data.format if recipe.data.format != "auto" else "labelled"
     rows = tmp_path / "rows.jsonl"
     rows.write_text("".join(json.dumps(ROWS[kind](i)) + "\n" for i in range(60)))
@@ -51,3 +55,18 @@ def test_it_trains_two_steps(path, tiny_folder, tmp_path):
     result = run(make_recipe(values), Show(lambda line: None))
     assert result.status == "ok" and result.train.steps == 2
     assert all(result.proof.values())
+
+
+def _paints_two_steps(path, recipe, tmp_path, monkeypatch):
+    """With the pictures that it names; the encoder that judges is not there, which is said."""
+    monkeypatch.setenv("TUNESMITH_CACHE", str(tmp_path / "cache"))
+    values = recipe.model_dump() | {
+        "base": str(tiny_pipeline("sd-v", tmp_path / "base")),
+        "output": str(tmp_path / "run"),
+    }
+    values["train"] |= {"max_steps": 2, "threads": 1, "precision": "float32"}
+    values["evaluate"] |= {"pictures": 1, "picture_steps": 1, "prompts": values["evaluate"]["prompts"][:1]}
+    values["method"]["rank"] = 4
+    result = run(make_recipe(values), Show(lambda line: None))
+    assert result.status == "ok" and result.train.steps == 2 and all(result.proof.values())
+    assert not result.fidelity and any("bases --get efficientnet-lite0" in note for note in result.notes)

@@ -85,7 +85,7 @@ def test_canaries_are_exposed_and_rows_are_told_apart(tunesmith: Command, run: P
     found = json.loads(tunesmith("evaluate", run, "--suite", "memorisation", "--json").out)["suites"]["memorisation"]
     metrics = found["metrics"]
     assert metrics["auc"]["base"] == 0.5 and 0 <= metrics["auc"]["tuned"] <= 1
-    assert 0 <= metrics["exposure"]["tuned"] <= 9 and metrics["exposure"]["n"] == 3
+    assert 0 <= metrics["exposure"]["tuned"] <= 8 and metrics["exposure"]["n"] == 3
     assert [row["in the rows"] for row in found["tables"]["exposure of the canaries, in bits"]] == [1, 4, 16]
     assert {"extracted", "extracted/held-out", "epsilon_at_least"} <= set(metrics)
     assert any("1,000 are needed" in note for note in found["notes"])
@@ -168,3 +168,18 @@ def test_a_head_has_its_own_suites(
     assert set(json.loads(said.out)["suites"]) == {"task", "slices", "calibration"}
     said = tunesmith("evaluate", run, "--suite", "drift")
     assert said.status == 2 and "writes none" in said.err
+
+
+def test_the_papers_and_the_gate_know_what_the_suites_found(tunesmith: Command, run: Path, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("rules: {occupations.stereotype_preferred: {rise_at_most: 100 points}}")
+    before = tunesmith("gate", run, "--policy", policy)
+    assert before.status == 2 and "--suite occupations` measures it" in before.out
+    assert tunesmith("evaluate", run, "--suite", "occupations", "--limit", 24).status == 0
+    assert "occupations.stereotype_preferred" in (run / "MODEL_CARD.md").read_text()
+    assert "occupations.stereotype_preferred" in (run / "bom.json").read_text()
+    assert "<h2>occupations</h2>" in (run / "suites.html").read_text()
+    said = tunesmith("gate", run, "--policy", policy)
+    assert said.status == 0 and "PASS, 1 of 1 rules hold" in said.out
+    policy.write_text("rules: {occupations.stereotype_preferred: {at_most: 0.0001}}")
+    assert tunesmith("gate", run, "--policy", policy).status == 1

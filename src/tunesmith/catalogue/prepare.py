@@ -12,6 +12,7 @@ from pathlib import Path
 from tunesmith.catalogue import arithmetic, probes
 from tunesmith.catalogue.bbq import bbq
 from tunesmith.catalogue.clip_words import clip_words
+from tunesmith.catalogue.encoder import efficientnet
 
 REVIEW_WORDS = 90  # reviews are cut: the demo must fit ten minutes of two cores
 _REVIEWS = {"drugsComTrain.tsv": "train.jsonl", "drugsComTest.tsv": "test.jsonl"}
@@ -58,6 +59,7 @@ PREPARE: dict[str, Callable[[zipfile.ZipFile, Path], None]] = {
     "bbq": probes.bbq,
     "do-not-answer": probes.do_not_answer,
     "clip-words": clip_words,
+    "efficientnet-lite0": efficientnet,
 }
 """Entry name -> what writes its files into an empty folder."""
 

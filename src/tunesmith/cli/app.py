@@ -16,6 +16,7 @@ COMMANDS = (
     "check",
     "plan",
     "compare",
+    "sweep",
     "evaluate",
     "gate",
     "card",

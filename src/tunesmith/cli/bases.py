@@ -12,10 +12,24 @@ def bases(
     get: Annotated[
         str | None, typer.Option(metavar="NAME", help="Download it now: a name of the list, or a hub id (owner/model).")
     ] = None,
+    advise: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA", help="Say which base on this machine starts best on these rows, and which cannot."
+        ),
+    ] = None,
+    base: Annotated[
+        list[str] | None,
+        typer.Option(metavar="BASE", help="With --advise: a folder, file or name beside those. May be given again."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the models and data sets that have a name here: pinned, checked, with licence and source."""
-    if get is not None:
+    if advise is not None:
+        from tunesmith.cli.advice import print_advice
+
+        print_advice(advise, base or [], as_json)
+    elif get is not None:
         _get(get)
     elif as_json:
         from tunesmith.core.files import dump

@@ -49,6 +49,10 @@ def check(
         list[str] | None,
         typer.Option(metavar="FILE", help="An evaluation set that training must not hold. Repeatable."),
     ] = None,
+    toxicity: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER[:LABEL]", help="A classifier of yours (run or model folder) for toxic texts."),
+    ] = None,
     curve: Annotated[bool, typer.Option("--curve", help="How much data labels are likely to need.")] = False,
     report: Annotated[Path | None, typer.Option(metavar="PAGE", help="Write a page (.html) to look at.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Of pictures: a PNG to write, what is kept of each one.")] = None,
@@ -81,7 +85,7 @@ def check(
         _refuse_fix(fix, recipe)
     said: list[str] = []
     say = to_stderr if as_json else said.append
-    case = _case(found_rows(recipe, lambda _: None), against or ())
+    case = _case(found_rows(recipe, lambda _: None), against or (), toxicity)
     found = examined(case, to_stderr if len(case.entries) > _MANY else lambda _: None)
     source = _source(recipe, case, say) if _wants_tokens(recipe, named, len(case.entries)) else None
     if source is not None:
@@ -144,16 +148,37 @@ def _refuse_fix(fix: Path, recipe: "Recipe") -> None:
     refuse_place(fix, files)
 
 
-def _case(recipe: "Recipe", against: Sequence[str]) -> "Case":
+def _case(recipe: "Recipe", against: Sequence[str], toxicity: str | None) -> "Case":
+    from tunesmith.cli.toxicity import local_judge
     from tunesmith.doctor.reading import read_case, read_texts
 
-    general = Path(__file__).parents[1] / "catalogue" / "general.jsonl"
-    yardsticks = {"the speeches by which forgetting is measured": read_texts(general)}
-    yardsticks |= {name: read_texts(Path(name)) for name in against}
+    yardsticks = _of_suites() | {name: read_texts(Path(name)) for name in against}
     objective = recipe.objective
-    return read_case(
+    case = read_case(
         recipe.texts, objective.eats, objective.ending, allow_download=recipe.allow_download, yardsticks=yardsticks
     )
+    case.judge = local_judge(toxicity) if toxicity is not None else None
+    return case
+
+
+def _of_suites() -> "dict[str, list[str]]":
+    """-> the texts that `evaluate --suite` asks, as far as they are on this machine."""
+    from tunesmith.catalogue.entries import CATALOGUE
+    from tunesmith.catalogue.fetch import fetch, is_here
+    from tunesmith.doctor.reading import read_texts
+    from tunesmith.suites.occupations import questions
+    from tunesmith.suites.refusals import HARMLESS
+
+    general = Path(__file__).parents[1] / "catalogue" / "general.jsonl"
+    found = {
+        "the speeches by which forgetting is measured": read_texts(general),
+        "the harmless questions of the suite refusals": HARMLESS.read_text(encoding="utf-8").splitlines(),
+        "the suite occupations": questions(),
+    }
+    for name, entry in CATALOGUE.items():
+        if entry.kind == "probe" and is_here(name):
+            found[f"the suite {name}"] = read_texts(fetch(name, allow_download=False))
+    return found
 
 
 def _wants_tokens(recipe: "Recipe", named: bool, count: int) -> bool:

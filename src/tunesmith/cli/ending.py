@@ -15,10 +15,14 @@ def to_stderr(sentence: str) -> None:
 
 def print_ending(folder: Path, result: "RunResult") -> None:
     """The before/after table, the report's path and the next commands, on stdout."""
+    from tunesmith.report.suites_terminal import of_metrics
     from tunesmith.report.terminal import print_comparison
 
     print()
     print_comparison(result.evaluation.model_dump() if result.evaluation else {})
+    if result.fidelity:
+        print()
+        print_comparison(of_metrics({name.partition(".")[2]: found for name, found in result.fidelity.items()}))
     place = shlex.quote(str(folder))
     print(f"\nreport: {folder / 'report.html'}")
     if result.scores:

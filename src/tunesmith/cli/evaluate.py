@@ -1,6 +1,7 @@
 """`tunesmith evaluate`: base against tuned, measured again, and what else a tuning changed."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,8 +19,9 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="What to ask: task, general, slices, calibration, drift, memorisation, crows-pairs, bbq, refusals, "
-            "or all. Give it several times for several.",
+            help="What to ask: task, general, slices, calibration, drift, memorisation, crows-pairs, occupations, bbq, "
+            "refusals, or all; of a run on pictures of one subject: subject, prompts, class, copies, or all. "
+            "Give it several times for several.",
         ),
     ] = None,
     column: Annotated[
@@ -35,19 +37,32 @@ def evaluate(
         float,
         typer.Option(metavar="SHARE", help="The smallest change that matters: 0.05 is 5 points or percent."),
     ] = 0.05,
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FOLDER", help="Of pictures: a folder of CLIP or DINO that judges beside the small encoder."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found; all else goes to stderr.")] = False,
 ) -> None:
     """Measure base against tuned model: on the run's test part, on another file, or by suites of questions.
 
     Without --suite and --slice the run's evaluation.json, examples.json, result.json and report.html are renewed; with
     --data, the numbers go to evaluation/NAME/ in the run folder. Suites are written to suites.json and suites.html;
-    what was answered is kept, so that the same command goes on where it was stopped.
+    what was answered is kept, so that the same command goes on where it was stopped. A run that learned a subject from
+    pictures is asked all its suites when none is named.
     """
     from tunesmith.cli.quiet import allow_hub
     from tunesmith.opening import read_run_recipe
 
-    if read_run_recipe(run).allow_download:
+    recipe = read_run_recipe(run)
+    if recipe.allow_download:
         allow_hub()
+    if recipe.objective.eats == "pictures":
+        _refuse_unread("pictures", slice=column, data=data, limit=limit)
+        _judge_pictures(run, suite or (), encoder or (), margin, as_json)
+        return
+    _refuse_unread("text", encoder=encoder)
 
     from tunesmith.again import measure_again, place_of
     from tunesmith.cli.ending import to_stderr
@@ -74,6 +89,27 @@ def evaluate(
     if data is None:
         print(f"\nreport: {run / 'report.html'}")
     print(f"what else changed: tunesmith evaluate {shlex.quote(str(run))} --suite all")
+
+
+def _refuse_unread(kind: str, **given: object) -> None:
+    from tunesmith.core.errors import UserError
+
+    for name, value in given.items():
+        if value:
+            raise UserError(f"--{name}: not read of a run on {kind}; remove it")
+
+
+def _judge_pictures(run: Path, suites: Sequence[str], encoders: Sequence[str], margin: float, as_json: bool) -> None:
+    from tunesmith.cli.ending import to_stderr
+    from tunesmith.core.files import dump
+    from tunesmith.show import Show
+    from tunesmith.studio.again import judge_again
+
+    found = judge_again(run, suites, Show(to_stderr), margin=margin, encoders=encoders)
+    if as_json:
+        print(dump(found.model_dump(mode="json")), end="")
+    else:
+        _print(found, run)
 
 
 def _refuse_idle(limit: int | None) -> None:

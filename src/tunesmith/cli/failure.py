@@ -49,7 +49,7 @@ def _said(error: BaseException, words: Sequence[str]) -> int:
 
 def _interrupted(error: BaseException, words: Sequence[str]) -> int:
     said = str(error) or "stopped"
-    if words and words[0] in ("train", "quickstart", "compare"):
+    if words and words[0] in ("train", "quickstart", "compare", "sweep"):
         said = said.partition("; give the same command")[0] + f"; to go on: {shlex.join(['tunesmith', *words])}"
     return _line(said, INTERRUPTED)
 

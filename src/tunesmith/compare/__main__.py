@@ -3,9 +3,6 @@
 Jobs: `base` measures the base, `probe` tries learning rates, `train` is a run, `latency` times what a run made.
 """
 
-import json
-import os
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,17 +13,18 @@ import psutil
 
 from tunesmith.compare import pictures
 from tunesmith.compare.latency import latency
-from tunesmith.core.errors import Interrupted, RunFailed, UserError
-from tunesmith.core.network import inherit
+from tunesmith.core.errors import UserError
 from tunesmith.core.order import steps_per_epoch
 from tunesmith.ends import face
 from tunesmith.environment import environment
 from tunesmith.evaluate.items import read_items, write_items
 from tunesmith.evaluate.metrics import of_task
 from tunesmith.evidence import Questions, measured
+from tunesmith.job import serve
 from tunesmith.methods.inject import parameter_counts
 from tunesmith.opening import Opened, open_base, open_source, own_rate
-from tunesmith.rate_probe import RateProbe, Size, try_rates
+from tunesmith.probing.rates import Size, try_rates
+from tunesmith.probing.trial import Probe
 from tunesmith.recipe import Recipe, make_recipe
 from tunesmith.rehearsal.questions import Asking
 from tunesmith.run import run
@@ -86,17 +84,17 @@ def probe(asked: dict[str, Any]) -> dict[str, Any]:
         return pictures.time_method(asked, _since_start())
     opened = _opened(recipe)
     model = face(opened.base.network, recompute=opened.recipe.train.recompute)
-    attach(opened, model)
-    opening, trying = _since_start(), RateProbe(opened, model, show)
+    attach(opened, model, _silent)
+    opening, trying = _since_start(), Probe(opened, model, show)
     train = opened.recipe.train
     steps = train.steps(steps_per_epoch(len(opened.prepared.train), train.batch_size))
-    trying.trial(own_rate(opened.recipe)["value"], min(TIMED, steps))
+    trying.loss(own_rate(opened.recipe)["value"], min(TIMED, steps))
     step, validation = mean(trying.step_seconds[1:] or trying.step_seconds), mean(trying.validation_seconds)
     found = {
         "parameters": parameter_counts(opened.base.network),
         "opening": opening,
         "step": step,
-        "validation": validation * len(opened.prepared.validation) / len(trying.rows),
+        "validation": validation * len(opened.prepared.validation) / len(trying.held_out),
     }
     given = opened.recipe.train.learning_rate
     if given != "auto":
@@ -146,25 +144,5 @@ def _since_start() -> float:
     return max(0.0, time.time() - psutil.Process().create_time())
 
 
-def _main() -> None:
-    inherit()
-    # What libraries print must not stand between our lines.
-    lines = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    sys.stdout = sys.stderr
-    asked = json.load(sys.stdin)
-    answer: dict[str, Any]
-    try:
-        answer = {"done": JOBS[asked.pop("job")](asked)}
-    except UserError as error:
-        answer = {"refused": str(error)}
-    except RunFailed as error:
-        answer = {"failed": str(error)}
-    except (Interrupted, KeyboardInterrupt):
-        answer = {"interrupted": {}}
-    except Exception as error:
-        answer = {"failed": " ".join(f"{type(error).__name__}: {error}".split())[:400]}
-    print(json.dumps(answer), file=lines, flush=True)
-
-
 if __name__ == "__main__":
-    _main()
+    serve(JOBS)

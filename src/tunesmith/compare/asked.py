@@ -117,6 +117,7 @@ def asked(
         raise UserError(
             f"objective: methods are not compared by what {kind} makes of them yet; train one after the other"
         )
+    _refuse_trials(values, own)
     common, theirs = _parted(values)
     settings = {name: _checked(name, given) for name, given in own.items()}
     for name, given in theirs.items():
@@ -160,11 +161,19 @@ def _fitting(shared: Any, kind: str) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key in OBJECTIVES[kind].model_fields} | {"kind": kind}
 
 
-def seconds_of(text: str) -> float:
+def _refuse_trials(values: Mapping[str, Any], own: Mapping[str, Mapping[str, Any]]) -> None:
+    for given in (values, *own.values()):
+        for section, key in (("train", "epochs"), ("method", "rank")):
+            part = given.get(section)
+            if isinstance(part, Mapping) and part.get(key) == "auto":
+                raise UserError(f"{section}.{key}: auto is for a single run; a comparison needs a number")
+
+
+def seconds_of(text: str, option: str = "--budget") -> float:
     """`20m`, `90s`, `1.5h` or minutes without a letter -> seconds. Raises UserError."""
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|h|sec|min|hours?)?\s*", text)
     if found is None or not float(found[1]):
-        raise UserError(f"--budget: `{text}` is no time; write 20m, 90s or 1.5h")
+        raise UserError(f"{option}: `{text}` is no time; write 20m, 90s or 1.5h")
     return float(found[1]) * _UNITS[(found[2] or "m")[0]]
 
 

@@ -3,14 +3,12 @@
 import json
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tunesmith.core.errors import Interrupted, RunFailed, UserError
-from tunesmith.environment import of_child
+from tunesmith.job import answer, begun
 
 
 def call(job: str, **asked: Any) -> dict[str, Any]:
@@ -18,36 +16,14 @@ def call(job: str, **asked: Any) -> dict[str, Any]:
 
     Raises what the job raised: UserError, RunFailed, and Interrupted when a signal came; the job ends cleanly first.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tunesmith.compare"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=of_child() | {"PYTHONWARNINGS": "ignore"},
-        start_new_session=True,  # Ctrl-C reaches us alone, and we pass it on
-    )
+    process = begun("tunesmith.compare")
     try:
         with _passing_on(process) as heard:
             out, _ = process.communicate(json.dumps({"job": job, **asked}))
     finally:
         process.kill()
         process.wait()
-    answer = json.loads(out.splitlines()[-1]) if out.strip() else {}
-    if heard or "interrupted" in answer:
-        raise Interrupted("stopped")
-    if "done" in answer:
-        found: dict[str, Any] = answer["done"]
-        return found
-    if "refused" in answer:
-        raise UserError(answer["refused"])
-    raise RunFailed(answer.get("failed") or _ended(process.returncode))
-
-
-def _ended(status: int) -> str:
-    """Why a process ended without a word."""
-    if status == -signal.SIGKILL:
-        return "it was stopped by the system, most likely because the memory was not enough"
-    return f"its process ended with status {status}; its last lines are above"
+    return answer(out, process.returncode, stopped=bool(heard))
 
 
 @contextmanager

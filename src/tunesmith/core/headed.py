@@ -36,6 +36,7 @@ class Mark:
     head: Head
     modules: tuple[str, ...]  # the names of the modules that are no part of the pretrained base
     encoder: bool  # reads both ways, and answers from the first token of a text
+    fresh: bool = True  # new and random, not what the base came with
 
 
 def mark_of(network: nn.Module) -> Mark | None:

@@ -5,6 +5,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.random import MT19937, RandomState, SeedSequence
 
+from tunesmith.core.keyed import Keyed
+
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
     """-> how many steps show each of `count` examples once; the last may be short."""
@@ -20,6 +22,14 @@ def step_indices(seed: int, count: int, batch_size: int, step: int) -> list[int]
     epoch, window = divmod(step, steps_per_epoch(count, batch_size))
     start = window * batch_size
     return [int(place) for place in _permutation(seed, epoch, count)[start : start + batch_size]]
+
+
+def drawn_indices(keyed: Keyed, count: int, share: float, step: int) -> list[int]:
+    """-> the places of the examples of `step`, each of which is in it with the chance `share`, whatever the others do.
+
+    Poisson sampling. A step may have no example.
+    """
+    return [int(place) for place in np.flatnonzero(keyed.generator("sample", step).random(count) < share)]
 
 
 def seen(seed: int, count: int, batch_size: int, steps: int) -> list[int]:

@@ -1,6 +1,6 @@
 """What lies before the doctor: the entries of every file, and what several finders need of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -24,6 +24,8 @@ class Case:
     own: Mapping[str, Sequence[Entry]] = field(default_factory=dict)
     yardsticks: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Texts that judge a model, by what they are called."""
+    judge: tuple[str, Callable[[], Callable[[Sequence[str]], Sequence[float]]]] | None = None
+    """A scorer of toxic texts: its name, and what opens it."""
 
     @cached_property
     def whole(self) -> list[Entry]:

@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from tunesmith.doctor.case import Case
-from tunesmith.doctor.toxicity import installed
+from tunesmith.doctor.toxicity import judge_of
 
 _SAMPLE = 2000  # rows whose words are counted for diversity: it falls with their number, so the number is fixed
 
@@ -17,7 +17,7 @@ def facts(case: Case) -> dict[str, Any]:
         sum(role in ("user", "assistant", "tool") for role in entry.roles) for entry in whole if entry.roles
     )
     roles = Counter(role for entry in whole for role in entry.roles)
-    point = installed()
+    judge = judge_of(case)
     return {
         "words": _lengths([len(words) for words in case.words]),
         "prompt_characters": _lengths([len(entry.prompt) for entry in whole if entry.prompt]),
@@ -27,7 +27,7 @@ def facts(case: Case) -> dict[str, Any]:
         "languages": dict(Counter(case.languages).most_common()),
         "labels_of_all": case.labels,
         "diversity": _diversity(case),
-        "toxicity": f"by `{point.name}`" if point else "not looked for: no scorer is installed",
+        "toxicity": f"by `{judge.name}`" if judge else "not looked for: no scorer is installed or named",
     }
 
 

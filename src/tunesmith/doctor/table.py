@@ -6,6 +6,7 @@ from typing import Literal
 
 from tunesmith.doctor.answers import empty_answers, refused_answers, templated_answers
 from tunesmith.doctor.balance import imbalance, other_languages
+from tunesmith.doctor.beside import begun, worth_it
 from tunesmith.doctor.case import Case
 from tunesmith.doctor.contamination import contamination
 from tunesmith.doctor.doubles import conflicting_answers, exact_duplicates, near_duplicates
@@ -78,12 +79,17 @@ FINDERS: tuple[Finder, ...] = (
 
 
 def examined(case: Case, say: Callable[[str], None] = lambda _: None) -> list[Finding]:
-    """-> all findings. `say` hears what is being looked for."""
-    found = []
+    """-> all findings. `say` hears what is being looked for. Of many rows the slowest finder has its own process."""
+    wait = begun(exposed, case) if worth_it(case) else None
+    found: dict[Finder, list[Finding]] = {}
     for finder in FINDERS:
-        say(finder.__name__.replace("_", " "))
-        found += finder(case)
-    return in_order(found)
+        if finder is not exposed or wait is None:
+            say(finder.__name__.replace("_", " "))
+            found[finder] = finder(case)
+    if wait is not None:
+        say("exposed, in a second process")
+        found[exposed] = wait()
+    return in_order([one for finder in FINDERS for one in found[finder]])
 
 
 def in_order(found: list[Finding]) -> list[Finding]:

@@ -30,6 +30,14 @@ class Evaluate(Config):
     """Steps of sampling for such a picture."""
     pictures_every: int | None = Field(None, ge=1)
     """Steps of training between two grids of pictures. None: before and after alone."""
+    fidelity_pictures: int = Field(2, ge=0)
+    """Of a single subject: how many pictures of each prompt judge likeness and obedience at the end, by base and tuned
+    model, where the encoder `efficientnet-lite0` is on the disk; 0 for no such judgement."""
+    others: str | None = None
+    """Pictures of other subjects of the same class, a folder or a name of the catalogue: the lower end of the scale of
+    likeness. None: what the base paints of the class."""
+    encoders: tuple[str, ...] = ()
+    """Folders of CLIP or DINO weights as transformers saves them: CLIP-I, CLIP-T and DINO beside the small encoder."""
     general: bool = True
     """Perplexity on general English that is not the task's, to see what was forgotten."""
 

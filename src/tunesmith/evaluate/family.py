@@ -10,10 +10,12 @@ no detectable difference (could have seen d) neither is known
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tunesmith.evaluate.statistics import LEVEL, POWERED, Difference
+import numpy as np
+
+from tunesmith.evaluate.statistics import LEVEL, POWERED, Difference, Measure, paired_difference, paired_statistic
 
 Better = Literal["higher", "lower", "neither"]
 CHANGING = 0.1  # the share of items that a tuning is taken to change, before anything is measured
@@ -31,6 +33,46 @@ class Compared:
     """In the unit of the metric: the smallest difference that matters."""
     tested: bool = True
     """Whether there is a test; without one the interval alone decides."""
+
+
+Spread = Literal["resampled", "swapped", "untested"]
+"""Where the interval comes from (`swapped`: see `by_swaps` of `paired_statistic`); `untested`: it alone decides."""
+RESAMPLES = 2_000  # of statistics: the ends of an interval then vary by 1.5 % of its width
+
+
+@dataclass(slots=True)
+class Gathered:
+    """Metrics that are read together, added one by one."""
+
+    margin: float
+    found: dict[str, Compared] = field(default_factory=dict)
+
+    def means(
+        self,
+        name: str,
+        sides: Sequence[Sequence[float]],
+        better: Better,
+        clusters: Sequence[object] | None = None,
+        unit: float = 1.0,
+    ) -> None:
+        """A mean over items, of base and tuned model. `unit`: what the margin is a share of; 1 for shares of items."""
+        before, after = sides
+        difference = paired_difference(before, after, higher_is_better=better == "higher", clusters=clusters)
+        base, tuned = (float(np.mean(side)) if len(side) else 0.0 for side in sides)
+        self.found[name] = Compared(base, tuned, difference, better, self.margin * unit)
+
+    def statistic(
+        self, name: str, measure: Measure, sides: Sequence[np.ndarray], better: Better, spread: Spread = "resampled"
+    ) -> None:
+        """A statistic of all items, whose margin is a share of what the base has."""
+        before, after = sides
+        higher, swaps = better == "higher", spread == "swapped"
+        difference = paired_statistic(
+            measure, before, after, higher_is_better=higher, resamples=RESAMPLES, by_swaps=swaps
+        )
+        base, tuned = (float(measure(side[None])[0]) if len(side) else 0.0 for side in sides)
+        margin = self.margin * abs(base) or None
+        self.found[name] = Compared(base, tuned, difference, better, margin, spread != "untested")
 
 
 def holm(values: Sequence[float]) -> list[float]:

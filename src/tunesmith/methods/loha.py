@@ -19,6 +19,7 @@ from tunesmith.core.layers import is_linear_map, sizes
 from tunesmith.methods.layer import StoredLayer, device_of
 from tunesmith.methods.lora_layers import LoRAProduct
 from tunesmith.methods.lycoris import Lycoris, ProductLayer
+from tunesmith.methods.rank import Rank
 
 
 class LoHaLayer(ProductLayer):
@@ -63,8 +64,9 @@ class LoHa(Lycoris):
     peft_type: ClassVar[str] = "LOHA"
 
     kind: Literal["loha"] = "loha"
-    rank: int = Field(4, ge=1, le=4096)
-    """Width of the four matrices of a layer. The update has the rank, and the cost, of a LoRA of its square."""
+    rank: Rank = 4
+    """Width of the four matrices of a layer. The update has the rank, and the cost, of a LoRA of its square. auto: by
+    trial, as for lora."""
     alpha: float = Field(8.0, gt=0)
     """Strength: the product is multiplied by alpha / rank."""
 

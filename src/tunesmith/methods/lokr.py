@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from tunesmith.core.layers import is_linear_map, sizes, weight_of
 from tunesmith.methods.layer import StoredLayer, device_of
 from tunesmith.methods.lycoris import Lycoris, ProductLayer
+from tunesmith.methods.rank import Rank
 
 
 class LoKrLayer(ProductLayer):
@@ -143,8 +144,9 @@ class LoKr(Lycoris):
     peft_type: ClassVar[str] = "LOKR"
 
     kind: Literal["lokr"] = "lokr"
-    rank: int = Field(8, ge=1, le=4096)
-    """Width of the two matrices that make the larger factor; from half of that factor's size on it is made whole."""
+    rank: Rank = 8
+    """Width of the two matrices that make the larger factor; from half of that factor's size on it is made whole. auto:
+    found by trial, as for lora."""
     alpha: float = Field(16.0, gt=0)
     """Strength: the product is multiplied by alpha / rank."""
     factor: int | None = Field(None, ge=1, le=4096)

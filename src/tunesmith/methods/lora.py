@@ -39,6 +39,7 @@ from tunesmith.methods.lora_layers import (
 )
 from tunesmith.methods.lora_start import begin_with_inputs, begin_with_weight
 from tunesmith.methods.method import Given, MethodConfig
+from tunesmith.methods.rank import Rank, settled
 from tunesmith.methods.tied import untie
 
 TWO_IN_ONE = ".gate_up_proj"  # two linear maps in one: they share A, so it gets the rank of both, as in PEFT
@@ -48,8 +49,9 @@ class LoRA(MethodConfig):
     """Low-rank adaptation of linear layers, embeddings and convolutions."""
 
     kind: Literal["lora"] = "lora"
-    rank: int = Field(16, ge=1, le=4096)
-    """Width of the update. 16 is enough for small data; quality depends little on it once the rate fits."""
+    rank: Rank = 16
+    """Width of the update. 16 is enough for small data; quality depends little on it once the rate fits. auto: the
+    smallest of a few that gains as much as the best in a few steps; what was tried is in the report."""
     alpha: float = Field(32.0, gt=0)
     """Strength: the update is multiplied by alpha / rank. Twice the rank is the usual choice."""
     dropout: float = Field(0.0, ge=0, lt=1)
@@ -146,7 +148,7 @@ class LoRA(MethodConfig):
     def described(self, network: nn.Module) -> dict[str, Any]:
         """-> the keys of PEFT's `adapter_config.json` that belong to this method."""
         same = {"lora_dropout": self.dropout, "use_rslora": self.rank_stabilized, "use_dora": self.magnitude}
-        return lora_file.described(network, self.rank, self.alpha, same)
+        return lora_file.described(network, settled(self.rank), self.alpha, same)
 
     @classmethod
     def from_peft(cls, described: Mapping[str, Any], network: nn.Module) -> "LoRA":
@@ -162,7 +164,7 @@ class LoRA(MethodConfig):
         return {name: self.up_rate for name, _ in network.named_parameters() if name.endswith(".up")}
 
     def _layer(self, name: str, base: nn.Module) -> Update:
-        rank = by_pattern(name, self.ranks, self.rank)
+        rank = by_pattern(name, self.ranks, settled(self.rank))
         alpha = by_pattern(name, self.alphas, self.alpha)
         kind = self._kind(base)
         if rank > (most := _largest(base)):
@@ -189,7 +191,7 @@ class LoRA(MethodConfig):
                 f"method.dropout: must be 0 over the experts of a mixture and their router ({name}); "
                 "set it to 0, or name the linear layers alone in method.targets"
             )
-        rank = by_pattern(name, self.ranks, self.rank)
+        rank = by_pattern(name, self.ranks, settled(self.rank))
         alpha = by_pattern(name, self.alphas, self.alpha)
         if weight.ndim == 3 and rank > max(weight.shape[1:]):
             raise UserError(f"method.rank: {rank} is larger than each expert of {name} ({tuple(weight.shape)})")

@@ -21,6 +21,7 @@ from tunesmith.methods.inject import Targets, by_pattern, find_linear, refuse_un
 from tunesmith.methods.layer import StoredLayer
 from tunesmith.methods.layered import Layered
 from tunesmith.methods.peft_names import first_match, refuse, short_names, targeted
+from tunesmith.methods.rank import Rank, settled
 
 
 class ProductLayer(StoredLayer):
@@ -55,7 +56,7 @@ class Lycoris(Layered):
     products: ClassVar[type[ProductLayer]]
 
     kind: str
-    rank: int = Field(8, ge=1, le=4096)
+    rank: Rank = 8
     """Width of the small matrices."""
     alpha: float = Field(8.0, gt=0)
     """Strength: the product is multiplied by alpha / rank."""
@@ -75,7 +76,7 @@ class Lycoris(Layered):
         wrap(network, found, self._layer)
 
     def _layer(self, name: str, base: nn.Module) -> ProductLayer:
-        rank = by_pattern(name, self.ranks, self.rank)
+        rank = by_pattern(name, self.ranks, settled(self.rank))
         if rank > (most := max(sizes(base))):
             raise UserError(f"method.rank: {rank} is larger than the layer {name} ({most} at its widest)")
         return self.made(base, rank, by_pattern(name, self.alphas, self.alpha))

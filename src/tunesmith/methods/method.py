@@ -53,6 +53,11 @@ class MethodConfig(Config):
         """Whether `prepare` does anything."""
         return False
 
+    @property
+    def reads_rows(self) -> bool:
+        """Whether those first values come from the training rows."""
+        return self.needs_data
+
     def prepare(self, network: nn.Module, given: Given) -> None:
         """Give the attached parts first values that depend on the rows."""
 

@@ -46,6 +46,10 @@ class Prefix(MethodConfig):
     def needs_data(self) -> bool:
         return True
 
+    @property
+    def reads_rows(self) -> bool:
+        return self.text is None
+
     def attach(self, network: nn.Module) -> None:
         """Hang them below `network`, with random values until `prepare`."""
         hang(network, Prefixed(self.tokens, *shape_of(network), device=next(network.parameters()).device))

@@ -66,6 +66,10 @@ class Prompt(_Soft):
     def needs_data(self) -> bool:
         return True
 
+    @property
+    def reads_rows(self) -> bool:
+        return self.text is None
+
     def attach(self, network: nn.Module) -> None:
         """Hang them below `network`, with random values until `prepare`."""
         hang(network, SoftPrompt(self.tokens, *_table(network)))

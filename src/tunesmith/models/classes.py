@@ -83,7 +83,8 @@ def settle(
     modules = _modules(network, missing)
     fresh = sorted({name for name in missing if _within(name, modules)})
     _draw(network, fresh, head.seed)
-    setattr(network, NAME, Mark(head, modules, is_encoder(network.config.to_dict())))
+    new = any(_within(name, modules[:1]) for name in fresh)
+    setattr(network, NAME, Mark(head, modules, is_encoder(network.config.to_dict()), new))
     if fresh:
         numbers = sum(network.get_parameter(name).numel() for name in fresh)
         say(f"{' and '.join(modules)}: new, {numbers} random numbers from seed {head.seed}; the base never had them")

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import LocalEntryNotFoundError
+from huggingface_hub import scan_cache_dir, snapshot_download
+from huggingface_hub.errors import CacheNotFound, LocalEntryNotFoundError
 
 from tunesmith.core.errors import UserError
 
@@ -47,3 +47,18 @@ def _snapshot(model: str, revision: str, *, local: bool) -> Path:
             local_files_only=local,
         )
     )
+
+
+def known_models() -> list[str]:
+    """-> the ids of the models in the hub's cache on this machine with a configuration; no connection is opened."""
+    try:
+        repos = scan_cache_dir().repos
+    except CacheNotFound:
+        return []
+    held = {
+        repo.repo_id
+        for repo in repos
+        if repo.repo_type == "model"
+        and any(file.file_name == "config.json" for revision in repo.revisions for file in revision.files)
+    }
+    return sorted(held)

@@ -17,10 +17,10 @@ from pydantic import Field
 from tunesmith.core.loss import Loss
 from tunesmith.core.protocols import Eats, Ending, LanguageModel
 from tunesmith.core.targets import TargetBatch
-from tunesmith.objectives.objective import ObjectiveConfig
+from tunesmith.objectives.objective import ScoringConfig
 
 
-class Classify(ObjectiveConfig):
+class Classify(ScoringConfig):
     """Learn the label of each text, by a new head over the base."""
 
     eats: ClassVar[Eats] = "targets"
@@ -31,6 +31,10 @@ class Classify(ObjectiveConfig):
     """The share of certainty that is spread over all labels. It makes a classifier less sure of itself."""
     weights: Literal["none", "balanced"] = "none"
     """balanced: rows of rare labels count more, so that each label counts the same."""
+
+    @property
+    def mixes(self) -> str | None:
+        return "balanced weights follow how many rows each label has" if self.weights == "balanced" else None
 
     def __call__(self, model: LanguageModel, batch: TargetBatch) -> Loss:
         scores = model(batch.packed)  # (N, C)

@@ -33,6 +33,10 @@ class KTO(ObjectiveConfig):
     unwanted_weight: float = Field(1.0, gt=0)
     """What an unwanted answer weighs."""
 
+    @property
+    def mixes(self) -> str | None:
+        return "it asks how far the model has moved on all rows of a step"
+
     def __call__(self, model: LanguageModel, batch: RatedBatch) -> Loss:
         gain = batch.sums(model(batch.packed)) - batch.reference
         ahead = self.beta * torch.where(batch.wanted, gain - batch.drift, batch.drift - gain)

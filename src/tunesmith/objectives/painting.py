@@ -33,6 +33,10 @@ class Painting(ObjectiveConfig):
     """Whether the encoders of the prompts learn too. It gives no lower validation loss, and forgets more."""
 
     @property
+    def mixes(self) -> str | None:
+        return "it learns pictures, whose runs have no privacy yet"
+
+    @property
     def word(self) -> Word | None:
         """The new word that is learned."""
         return None

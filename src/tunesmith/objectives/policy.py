@@ -43,6 +43,10 @@ class FromRewards(ObjectiveConfig):
         """How often prompts whose answers are all worth the same give their place to others."""
         return 0
 
+    @property
+    def mixes(self) -> str | None:
+        return "it compares answers with each other, over all rows of a step"
+
 
 def clipped(ratio: Tensor, advantage: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
     """-> the gain, and 1 where the clip holds it and there is no gradient."""

@@ -14,10 +14,10 @@ from pydantic import Field, model_validator
 from tunesmith.core.loss import Loss
 from tunesmith.core.protocols import Eats, Ending, LanguageModel
 from tunesmith.core.targets import TargetBatch
-from tunesmith.objectives.objective import ObjectiveConfig
+from tunesmith.objectives.objective import ScoringConfig
 
 
-class Regress(ObjectiveConfig):
+class Regress(ScoringConfig):
     """Learn the number that belongs to each text, by a new head over the base."""
 
     eats: ClassVar[Eats] = "targets"
@@ -34,6 +34,10 @@ class Regress(ObjectiveConfig):
         if self.error == "squared" and self.delta != 1:
             raise ValueError("delta: only error=huber has it; set that, or remove it")
         return self
+
+    @property
+    def mixes(self) -> str | None:
+        return "its values are in standard units of all training rows"
 
     def __call__(self, model: LanguageModel, batch: TargetBatch) -> Loss:
         found = model(batch.packed)[:, 0]  # (N,)

@@ -15,10 +15,10 @@ from tunesmith.core.answers import PairBatch
 from tunesmith.core.loss import Loss
 from tunesmith.core.protocols import Eats, Ending, LanguageModel
 from tunesmith.objectives.compared import of_pairs, told
-from tunesmith.objectives.objective import ObjectiveConfig
+from tunesmith.objectives.objective import ScoringConfig
 
 
-class Reward(ObjectiveConfig):
+class Reward(ScoringConfig):
     """Learn to score answers from pairs of them, by a new head over the base: a reward model."""
 
     eats: ClassVar[Eats] = "ranked"

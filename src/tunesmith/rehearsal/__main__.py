@@ -3,6 +3,7 @@
 `python -m tunesmith.rehearsal` is such a process; `clock` says how one talks with it.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -12,8 +13,10 @@ from tunesmith.core.freed import give_back
 from tunesmith.core.order import steps_per_epoch
 from tunesmith.models.language import Packed
 from tunesmith.opening import Opened, open_base, open_source
+from tunesmith.probing import epochs, ranks
+from tunesmith.probing.rates import Size
+from tunesmith.probing.trial import ROWS
 from tunesmith.proof import Proof
-from tunesmith.rate_probe import ROWS, Size
 from tunesmith.recipe import Recipe
 from tunesmith.rehearsal.clock import Clock, answer, refuse_too_large, save_checkpoint
 from tunesmith.rehearsal.excerpt import Calendar, outline
@@ -22,6 +25,13 @@ from tunesmith.rehearsal.questions import Asked, ask_a_little
 from tunesmith.rehearsal.rollouts import play_a_little
 from tunesmith.rehearsal.training import optimizer_of, refer_a_little, train_a_little, validate_a_little
 from tunesmith.stages import attach, model_of, probe, updates_of
+from tunesmith.train.config import MOST_EPOCHS
+
+PLANNED = {
+    "train.learning_rate": "train.learning_rate: trials will find it; it changes nothing here",
+    "train.epochs": f"train.epochs: trials will find it; this is for the most that it can be, {MOST_EPOCHS}",
+    "method.rank": "method.rank: trials will find it; this is for the method's own",
+}
 
 
 def rehearse(recipe: Recipe, scratch: Path, clock: Clock) -> Measured:
@@ -35,15 +45,20 @@ def rehearse(recipe: Recipe, scratch: Path, clock: Clock) -> Measured:
         opened = open_base(source, None, clock.say)
     for key, choice in opened.choices.items():
         clock.say(f"{key} = {choice['value']}: {choice['reason']}")
+    left = opened.recipe.left_to_trial
+    for key in left:
+        clock.say(PLANNED[key])
+    if "method.rank" in left:
+        opened = ranks.with_rank(opened, ranks.own_rank(opened))
     fresh = most_held(torch.device("cpu"))
     with clock.stage("attach"):
         model = model_of(opened)
-        attach(opened, model)
+        attach(opened, model, clock.say)
         Proof.begin(opened.base.network, opened.base.folder, probe(opened))
-    return _played(opened, model, scratch, clock).model_copy(update={"fresh": fresh, "free": free})
+    return _played(opened, model, scratch, clock, left).model_copy(update={"fresh": fresh, "free": free})
 
 
-def _played(opened: Opened, model: Packed, scratch: Path, clock: Clock) -> Measured:
+def _played(opened: Opened, model: Packed, scratch: Path, clock: Clock, left: Sequence[str]) -> Measured:
     config, prepared = opened.recipe.train, opened.prepared
     steps = config.steps(updates_of(opened) * steps_per_epoch(len(prepared.train), config.batch_size))
     calendar = Calendar.of(config, steps, bool(prepared.validation))
@@ -52,7 +67,8 @@ def _played(opened: Opened, model: Packed, scratch: Path, clock: Clock) -> Measu
         if prepared.eats == "prompts":
             trained = play_a_little(opened, model, optimizer, steps)
         else:
-            run = outline(prepared.train, config, steps, opened.tokens_per_pass)
+            # With privacy each example passes alone.
+            run = outline(prepared.train, config, steps, 1 if config.privacy else opened.tokens_per_pass)
             trained = train_a_little(opened, model, optimizer, run)
     if trained.limit is not None:
         clock.say(f"passes did not fit the memory; at most {trained.limit} tokens a pass")
@@ -75,7 +91,7 @@ def _played(opened: Opened, model: Packed, scratch: Path, clock: Clock) -> Measu
         steps=steps,
         tokens=trained.tokens,
         tokens_per_pass=opened.tokens_per_pass,
-        seconds=_probing(opened, trained.seconds / steps, validation)
+        seconds=_probing(left, opened, trained.seconds / steps, validation)
         | {
             "opening": taken["start"] + taken["data"] + taken["load"] + taken["attach"],
             **({"reference": reference} if reference else {}),
@@ -99,12 +115,18 @@ def _played(opened: Opened, model: Packed, scratch: Path, clock: Clock) -> Measu
     )
 
 
-def _probing(opened: Opened, step: float, validation: float) -> dict[str, float]:
-    """-> seconds of trying learning rates, where the recipe asks for that."""
-    if opened.recipe.train.learning_rate != "auto":
-        return {}
-    size, rows = Size.of(opened), len(opened.prepared.validation)
-    return {"probe": size.all_steps * step + (len(size.rates) + 1) * validation * min(1.0, ROWS / rows)}
+def _probing(keys: Sequence[str], opened: Opened, step: float, validation: float) -> dict[str, float]:
+    """-> seconds of trying what the recipe leaves open to a trial."""
+    size, each = Size.of(opened), epochs.steps_of_epoch(opened)
+    tried = {  # steps, validations
+        "train.learning_rate": (size.all_steps, len(size.rates) + 1),
+        "method.rank": (len(ranks.FACTORS) * size.steps, 2 * len(ranks.FACTORS)),
+        "train.epochs": (each * MOST_EPOCHS, MOST_EPOCHS + 1),
+    }
+    asked = [tried[key] for key in keys]
+    share = min(1.0, ROWS / max(1, len(opened.prepared.validation)))
+    seconds = sum(steps * step + validations * validation * share for steps, validations in asked)
+    return {"probe": seconds} if asked else {}
 
 
 if __name__ == "__main__":

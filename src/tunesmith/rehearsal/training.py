@@ -11,18 +11,20 @@ from torch import nn
 from tunesmith.core.answers import Answers
 from tunesmith.core.batch import Batch
 from tunesmith.evaluate.score import grouped, score_answers
+from tunesmith.guarantee import noise_of
 from tunesmith.models.language import Packed, rung
 from tunesmith.opening import Opened, own_rate
 from tunesmith.rehearsal.excerpt import Outline, differing, evenly
 from tunesmith.stages import feed_of
 from tunesmith.streams.answers import Reference, no_reference
-from tunesmith.streams.stream import Feed, Stream, steps
+from tunesmith.streams.stream import Feed, Stream, alone, steps
 from tunesmith.tasks.prompts import rewarded
 from tunesmith.tasks.task import validate
 from tunesmith.tasks.writing import AT_ONCE
 from tunesmith.train.average import Average
 from tunesmith.train.config import Train
 from tunesmith.train.optimizer import Optimizer
+from tunesmith.train.private_step import stepper_of
 from tunesmith.train.size import measure
 from tunesmith.train.step import Stepper
 from tunesmith.train.world import World
@@ -70,8 +72,11 @@ class Rehearsed:
 def train_a_little(opened: Opened, model: Packed, optimizer: TimedOptimizer, run: Outline) -> Rehearsed:
     """The shortest row first: the moments of AdamW must be there when the largest come. Then typical steps."""
     config = opened.recipe.train
-    stepper = Stepper(model, opened.recipe.objective, optimizer, World(opened.device), clip=config.clip)
+    private = opened.prepared.facts.get("privacy")
+    noise = noise_of(config, private, None) if private else None
+    stepper = stepper_of(model, opened.recipe.objective, optimizer, World(opened.device), config.clip, noise)
     feed = rehearsal_feed(opened, model)
+    feed = alone(feed) if private else feed
     stream = steps(feed, opened.prepared.train, seed=config.seed, batch_size=config.batch_size)
     rate = small_rate(opened)
     model.train()

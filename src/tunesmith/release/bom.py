@@ -68,6 +68,7 @@ def _model(known: Known, base: Part, data: list[str]) -> Part:
     ancestor = {key: value for key, value in base.items() if key != "bom-ref"}
     told = {"file": artifact.path, "bytes": artifact.bytes, "method": result.method, "objective": result.objective}
     proof = {f"proof:{name}": "holds" if held else "does not hold" for name, held in result.proof.items()}
+    private = {f"privacy:{key}": value for key, value in result.privacy or ()}
     recipe = {f"recipe:{key}": value for key, value in settings(known)}
     return {
         "type": "machine-learning-model",
@@ -77,7 +78,7 @@ def _model(known: Known, base: Part, data: list[str]) -> Part:
         **_hashes(artifact.sha256),
         "pedigree": {"ancestors": [ancestor]},
         "modelCard": _card(known, data),
-        "properties": _properties(told | proof | recipe),
+        "properties": _properties(told | proof | private | recipe),
     }
 
 

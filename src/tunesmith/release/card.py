@@ -12,6 +12,7 @@ from tunesmith.report.account import PROOF
 from tunesmith.report.answer import answer
 from tunesmith.report.document import RunResult
 from tunesmith.report.numbers import count, duration, share, size
+from tunesmith.report.privacy import told
 
 UNSTATED = "nobody stated it"
 UNKNOWN = "not recorded: the run is of an older version"
@@ -22,6 +23,7 @@ def card(known: Known, verdict: Verdict | None) -> str:
     parts = [
         ("What it is", _identity(known)),
         ("Training data", _data(known)),
+        ("What is promised about training rows", _promised(known.result)),
         ("What was measured", _measured(known)),
         ("What was not measured", _not_measured(known)),
         ("Verdict", _verdict(verdict)),
@@ -91,6 +93,10 @@ def _flat(value: object) -> str:
     return str(value or "")
 
 
+def _promised(result: RunResult) -> list[str]:
+    return ["Nothing: it was trained without differential privacy."] if result.privacy is None else told(result.privacy)
+
+
 def _measured(known: Known) -> list[str]:
     if not known.metrics:
         return ["Nothing was measured."]
@@ -107,15 +113,34 @@ def _number(value: float) -> str:
 
 
 def _not_measured(known: Known) -> list[str]:
+    there = {name.partition(".")[0] for name in known.metrics}
+    medium = "pictures" if known.result.paints else "texts"
+    missing = [
+        name
+        for name, suite in SUITES.items()
+        if suite.command is not None and name not in there and suite.of in (medium, "all")
+    ]
     if known.result.paints:
         return [
-            "Likeness to the subject, obedience to prompts, what was forgotten, bias, harmful pictures, and whether "
-            "pictures of the training are painted again: no suite asks an image model yet."
+            "Bias and harmful pictures: no suite asks an image model about them yet.",
+            *_pictures_missing(known, missing),
         ]
-    there = {name.partition(".")[0] for name in known.metrics}
-    missing = [name for name, suite in SUITES.items() if suite.command is not None and name not in there]
     if not missing:
         return ["Every suite that tunesmith has was measured; what those do not ask is not known."]
+    return _commands(known, missing)
+
+
+def _pictures_missing(known: Known, missing: Sequence[str]) -> list[str]:
+    """The suites of pictures ask about one subject, and not every run learned one."""
+    if known.result.objective != "dreambooth":
+        return [
+            "",
+            "Likeness, obedience, drift and copies: the suites ask about one subject, and this run learned none.",
+        ]
+    return ["", *_commands(known, missing)] if missing else []
+
+
+def _commands(known: Known, missing: Sequence[str]) -> list[str]:
     commands = {name: str(command(f"{name}.", known.run)).replace(str(known.run), "RUN") for name in missing}
     return [f"- {name} ({SUITES[name].area}): `{commands[name]}` measures it" for name in missing]
 

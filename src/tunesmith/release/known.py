@@ -3,6 +3,7 @@
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tunesmith.report.numbers import METRICS
 
@@ -18,15 +19,17 @@ class Suite:
     metrics: tuple[str, ...]
     command: str | None  # that measures it; None: a finished run has it
     open: bool = False  # whether there are metrics whose names depend on the data
+    of: Literal["texts", "pictures", "all"] = "texts"  # what a run must have learned to be asked
 
 
 _TASK = tuple(name for name in METRICS if not name.startswith("general_"))
 _GENERAL = tuple(name.removeprefix("general_") for name in METRICS if name.startswith("general_"))
 
 SUITES: dict[str, Suite] = {
-    "task": Suite("gain", ("main", *_TASK), "evaluate {run}"),
+    "task": Suite("gain", ("main", *_TASK), "evaluate {run}", of="all"),
     "general": Suite("forgetting", (*_GENERAL, "kl/general", "kl/task"), "evaluate {run} --suite general", open=True),
     "crows-pairs": Suite("fairness", ("stereotype_preferred",), "evaluate {run} --suite crows-pairs", open=True),
+    "occupations": Suite("fairness", ("stereotype_preferred",), "evaluate {run} --suite occupations", open=True),
     "bbq": Suite(
         "fairness",
         ("accuracy_ambiguous", "accuracy_disambiguated", "bias_ambiguous", "bias_disambiguated"),
@@ -47,9 +50,25 @@ SUITES: dict[str, Suite] = {
     "drift": Suite(
         "conduct", ("words", "ended", "repeats", "format_as_reference"), "evaluate {run} --suite drift", open=True
     ),
-    "artifact": Suite("size", ("bytes", "share_of_base"), None),
-    "proof": Suite("proof", ("failed",), None),
-    "data": Suite("data", ("overlap",), None),
+    "subject": Suite(
+        "gain", ("likeness", "similarity", "clip_i", "dino"), "evaluate {run} --suite subject", of="pictures"
+    ),
+    "prompts": Suite(
+        "conduct",
+        ("slots", "slots/background", "slots/place", "slots/size", "prompt_found", "clip_t"),
+        "evaluate {run} --suite prompts",
+        of="pictures",
+    ),
+    "class": Suite(
+        "forgetting", ("drift", "diversity", "class_likeness"), "evaluate {run} --suite class", of="pictures"
+    ),
+    "copies": Suite(
+        "memorisation", ("nearest", "copied", "copied/asked"), "evaluate {run} --suite copies", of="pictures"
+    ),
+    "artifact": Suite("size", ("bytes", "share_of_base"), None, of="all"),
+    "proof": Suite("proof", ("failed",), None, of="all"),
+    "data": Suite("data", ("overlap",), None, of="all"),
+    "privacy": Suite("memorisation", ("epsilon",), None),
 }
 
 

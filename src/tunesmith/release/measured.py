@@ -16,6 +16,7 @@ from tunesmith.report.suites import NAME as SUITES_FILE
 from tunesmith.report.suites import MetricFound, SuitesFound, read_suites
 
 GENERAL = "general_"
+LIKENESS = "subject.likeness"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,13 @@ def read_known(run: Path) -> Known:
         raise UserError(f"{run / SUITES_FILE}: measured on another artifact; give `tunesmith evaluate {run}` again")
     found = _of_evaluation(run, files)
     found |= {f"{name}.{key}": one for name, suite in suites.suites.items() for key, one in suite.metrics.items()}
+    return Known(run, files, result, found, _facts(files, result), suites, _main(files, found))
+
+
+def _main(files: RunFiles, found: Mapping[str, MetricFound]) -> str | None:
+    """-> what a run is about: likeness where a subject was learned and judged, else what the report speaks of."""
     main = headline(files)
-    return Known(run, files, result, found, _facts(files, result), suites, f"task.{main}" if main else None)
+    return LIKENESS if LIKENESS in found else f"task.{main}" if main else None
 
 
 def _of_evaluation(run: Path, files: RunFiles) -> dict[str, MetricFound]:
@@ -107,6 +113,8 @@ def _facts(files: RunFiles, result: RunResult) -> dict[str, float]:
     }
     if artifact.base_bytes:
         found["artifact.share_of_base"] = artifact.bytes / artifact.base_bytes
+    if result.privacy is not None and result.privacy.epsilon is not None and not result.privacy.reproducible:
+        found["privacy.epsilon"] = result.privacy.epsilon
     overlap = files.data.get("overlap")
     if isinstance(overlap, Mapping):
         counts = [number(one, key) or 0.0 for one in overlap.values() for key in ("exact", "near")]

@@ -29,8 +29,8 @@ class Rule(Config):
     at_most: Limit = None
     """What the tuned model has."""
     at_least: Limit = None
-    of: Literal["all", "writers", "scorers"] = "all"
-    """Which runs are asked: those whose model writes text, those whose model gives scores, or all."""
+    of: Literal["all", "writers", "scorers", "painters"] = "all"
+    """Which runs are asked: those whose model writes text, gives scores, paints pictures, or all."""
     why: str = ""
     """For the one who reads the verdict."""
 

@@ -89,9 +89,8 @@ def _decided(asked: str, rule: Rule, named: str, known: Known) -> list[Decision]
 
 
 def _asked(rule: Rule, known: Known) -> bool:
-    if rule.of == "all" or known.result.paints:
-        return rule.of == "all"
-    return (rule.of == "scorers") == known.result.scores
+    kind = "painters" if known.result.paints else "scorers" if known.result.scores else "writers"
+    return rule.of in ("all", kind)
 
 
 def _refuse_unknown(metric: str, named: str, known: Known) -> None:

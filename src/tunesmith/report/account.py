@@ -11,6 +11,7 @@ from tunesmith.report.evidence import missing
 from tunesmith.report.folder import RunFiles
 from tunesmith.report.markup import Html, element, flattened, joined, listing, pairs, paragraph, shown, table
 from tunesmith.report.numbers import count, duration, share, size
+from tunesmith.report.privacy import told
 
 PROOF = {
     "word_learned": "Each row of the new word moved from where it began.",
@@ -36,21 +37,22 @@ def asked(files: RunFiles) -> Html:
         parts.append(table(["Key", "Value", "Why"], rows, kind="chosen"))
     for key, one in chosen.items():
         if one.tried:
-            parts += [element("h3", f"What was tried for {key}"), tried(one)]
+            parts += [element("h3", f"What was tried for {key}"), tried(key, one)]
     return joined(parts)
 
 
-def tried(choice: Chosen) -> Html:
-    """Each learning rate that was tried, with what it gave."""
+def tried(key: str, choice: Chosen) -> Html:
+    """Each value that was tried, with what it gave."""
     rows = [
         (
-            "before training" if one.rate == 0 else f"{one.rate:g}",
+            "before training" if one.what == 0 else f"{one.what:g}",
             "not a number" if one.loss is None else f"{one.loss:.4g}",
-            "chosen" if one.rate == choice.value else "",
+            "chosen" if one.what == choice.value else "",
         )
         for one in choice.tried or []
     ]
-    return table(["Learning rate", "Validation loss", ""], rows, numbers=(1,), kind="tried")
+    name = key.rpartition(".")[2].replace("_", " ").capitalize()
+    return table([name, "Validation loss", ""], rows, numbers=(1,), kind="tried")
 
 
 def _settings(key: str, value: Any, chosen: Container[str]) -> Html:
@@ -175,6 +177,12 @@ def proof(files: RunFiles) -> Html:
         for name, held in checks.items()
     )
     return element("ul", *lines, class_="proof")
+
+
+def promised(files: RunFiles) -> Html | None:
+    """Of a run with differential privacy; of others there is nothing to say here."""
+    found = files.result.privacy if files.result else None
+    return element("ul", *(element("li", sentence) for sentence in told(found))) if found else None
 
 
 NOT_OF_PEFT = ("full", "bottleneck", "bitfit")

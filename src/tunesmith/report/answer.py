@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tunesmith.report.document import RunResult
 from tunesmith.report.folder import RunFiles
 from tunesmith.report.numbers import duration, metric, share, size
 
@@ -28,7 +29,30 @@ def answer(files: RunFiles) -> str:
     if result.status == "interrupted":
         steps = f" after {result.train.steps} steps" if result.train else ""
         return f"This run was interrupted{steps}: {_sentence(result.message or 'the same command goes on with it')}"
-    return "; ".join([_learned(files), _forgotten(files), _cost(files)]) + "."
+    subject = _subject(result)
+    parts = [_learned(files), _forgotten(files)] if subject is None else [subject]
+    return "; ".join([*parts, _cost(files)]) + "."
+
+
+def _subject(result: RunResult) -> str | None:
+    """-> of a subject that was judged: how like it is, whether prompts are kept, and what became of its class."""
+    found = result.fidelity
+    like, slots, drift = (found.get(name) for name in ("subject.likeness", "prompts.slots", "class.drift"))
+    if like is None:
+        return None
+    before, after = (metric("likeness").value(value) for value in (like.base, like.tuned))
+    begin = _OF_SUBJECT.get(like.verdict, "No gain in likeness to the subject could be shown")
+    scale = "0 % is another of its class, 100 % two real pictures of it"
+    parts = [f"{begin}: likeness ({scale}) went from {before} to {after}"]
+    if slots is not None:
+        before, after = (metric("slots").value(value) for value in (slots.base, slots.tuned))
+        parts.append(f"it keeps {after} of what prompts ask for, the base {before}")
+    if drift is not None:
+        parts.append(f"answers to its class moved by {drift.tuned:.2g} (mean square)")
+    return "; ".join(parts)
+
+
+_OF_SUBJECT = {"better": "The model learned the subject", "worse": "The model got worse at the subject"}
 
 
 def _sentence(text: str) -> str:

@@ -79,7 +79,7 @@ def _tried(choice: Chosen) -> list[Html]:
     found = []
     for one in choice.tried or []:
         loss = "not a number" if one.loss is None else f"{one.loss:.3f}"
-        chosen = one.rate == choice.value
-        below = "" if one.rate == 0 else element("small", f"{one.rate:g}" + (", chosen" if chosen else ""))
+        chosen = one.what == choice.value
+        below = "" if one.what == 0 else element("small", f"{one.what:g}" + (", chosen" if chosen else ""))
         found.append(joined([element("b", loss) if chosen else loss, below]))
     return found

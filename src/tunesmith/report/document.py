@@ -25,6 +25,24 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
+class Privacy(Part):
+    """Of a run with `train.privacy`: what its weights give away at most about any one training row."""
+
+    epsilon: float | None
+    """Over all steps that were planned, also when the run stopped earlier; null: there was no noise, and no promise."""
+    delta: float
+    noise_multiplier: float
+    """Deviation of the noise on the sum of a step, in lengths of `clip`."""
+    clip: float
+    """The longest gradient of one row."""
+    sample_rate: float
+    """The chance of a row to be drawn at a step, each by itself (Poisson sampling)."""
+    steps: int
+    rows: int
+    reproducible: bool
+    """Whether the noise follows from the seed of the recipe: then the promise does not hold for who knows it."""
+
+
 class Parameters(Part):
     trainable: int
     """Numbers that training may change."""
@@ -66,6 +84,24 @@ class Interval(Part):
     """Of the paired test."""
 
 
+class MetricFound(Part):
+    """One number of the base and of the tuned model, on the same items."""
+
+    base: float
+    tuned: float
+    difference: float
+    low: float
+    """Lower end of the 95 % interval of the difference."""
+    high: float
+    p: float | None
+    """Of the paired test, after Holm's correction over the metrics of the suite; null where there is none."""
+    verdict: str
+    """`better`, `worse`, `changed`, `equivalent within m` or `no detectable difference (...)`."""
+    n: int
+    """How many items were compared."""
+    better: Literal["higher", "lower", "neither"]
+
+
 class Evaluated(Part):
     before: dict[str, float] = Field(default_factory=dict)
     """The base model, by the name of the metric."""
@@ -102,10 +138,23 @@ class Artifact(Part):
 
 
 class Tried(Part):
-    rate: float
-    """0: before any training."""
+    rate: float | None = None
+    """Of a learning rate; 0: before any training."""
+    value: float | None = None
+    """Of another key: what was tried; 0: before any training."""
     loss: float | None
     """On validation rows, nats per token; null when the trial ended in not-a-number."""
+
+    @property
+    def what(self) -> float:
+        found = self.value if self.rate is None else self.rate
+        assert found is not None, "one of both is there"
+        return found
+
+    @model_serializer(mode="wrap")
+    def _one_name(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        return {key: value for key, value in written.items() if key == "loss" or value is not None}
 
 
 class Chosen(Part):
@@ -114,7 +163,7 @@ class Chosen(Part):
     value: Any
     reason: str
     tried: list[Tried] | None = None
-    """Of a learning rate that was found by trial: what each one gave. Absent elsewhere."""
+    """Of a value that was found by trial: what each one gave. Absent elsewhere."""
 
     @model_serializer(mode="wrap")
     def _only_what_was_tried(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -135,7 +184,11 @@ class RunResult(Part):
     objective: str
     parameters: Parameters | None = None
     train: Training | None = None
+    privacy: Privacy | None = None
+    """null without `train.privacy`: nothing is promised about training rows."""
     evaluation: Evaluated | None = None
+    fidelity: dict[str, MetricFound] = Field(default_factory=dict)
+    """Of a single subject that was learned, by `suite.metric` as in `suites.json`; empty where nothing judged."""
     artifact: Artifact | None = None
     proof: dict[str, bool] = Field(default_factory=dict)
     """Each check by name; a run with one that is false has failed."""

@@ -10,6 +10,7 @@ from tunesmith.report.folder import Line, RunFiles
 from tunesmith.report.markup import Html, element, joined, paragraph, table
 from tunesmith.report.numbers import in_order, metric, probability, share
 from tunesmith.report.svg import interval_chart, loss_chart
+from tunesmith.train.overfitting import Gap
 
 _SHOWN = 8  # examples
 _SMALL = 0.08  # of a scale: a change that is hard to see
@@ -39,7 +40,16 @@ def curves(files: RunFiles) -> Html:
     chart = element(
         "figure", element("div", *keys, class_="keys"), Html(loss_chart(train, held, best, course.unit(files)))
     )
-    return joined([chart, paragraph(_about_curves(held), class_="note")])
+    turn = Gap.of(_numbers(files.metrics)).turn
+    warned = () if turn is None else (turn.sentence, turn.advice())
+    said = [_about_curves(held), *(f"{one[:1].upper()}{one[1:]}." for one in warned)]
+    return joined([chart, *(paragraph(sentence, class_="note") for sentence in said)])
+
+
+def _numbers(lines: Sequence[Line]) -> list[dict[str, float]]:
+    """-> what of the lines can be reckoned with: a file may hold anything."""
+    found = [{name: n for name in line if (n := number(line, name)) is not None and math.isfinite(n)} for line in lines]
+    return [line for line in found if "step" in line]
 
 
 def _about_curves(held: Sequence[tuple[float, float]]) -> str:

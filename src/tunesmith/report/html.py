@@ -143,6 +143,7 @@ def _tile(label: str, value: str, note: str) -> Html:
 def _sections(files: RunFiles, folder: Path) -> list[Html]:
     parts = {
         "Pictures before and after": pictures.before_after(files),
+        "The subject": pictures.subject(files),
         "Before and after": evidence.before_after(files),
         "Confusion tables": evidence.confusions(files),
         "Sureness": reliability(files),
@@ -154,6 +155,7 @@ def _sections(files: RunFiles, folder: Path) -> list[Html]:
         "Answers over time": rewards.samples(files),
         "Forgetting": evidence.forgetting(files),
         "Proof": account.proof(files),
+        "What is promised about training rows": account.promised(files),
         "How to use it": account.use(files, folder),
         "What it cost": account.cost(files),
         "What was asked": account.asked(files),

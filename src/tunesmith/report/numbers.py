@@ -116,6 +116,22 @@ METRICS = {
     "denoising_loss": Metric(
         "Loss", "squared error of what the denoiser says of held-out pictures, over all noise levels"
     ),
+    "likeness": Metric(
+        "Likeness to the subject", "0 % is another of its class, 100 % are two real pictures of it", True, True
+    ),
+    "similarity": Metric("Cosine with the subject", "of the thing alone, by the small encoder", True),
+    "clip_i": Metric("CLIP-I", "cosine with real pictures of the subject", True),
+    "dino": Metric("DINO", "cosine with real pictures of the subject", True),
+    "slots": Metric("Prompt kept", "share of what it says of background, place and size", True, True, 1),
+    "prompt_found": Metric(
+        "Prompt found", "share of pictures whose own prompt the base finds likeliest", True, True, 1
+    ),
+    "clip_t": Metric("CLIP-T", "cosine of picture and prompt", True),
+    "drift": Metric("Drift of the class", "mean square by which answers to its prompts moved"),
+    "diversity": Metric("Diversity of the class", "1 less the mean cosine of two pictures of a prompt", True),
+    "class_likeness": Metric("Class like the subject", "on the scale of likeness", False, True),
+    "nearest": Metric("Nearest training picture", "cosine"),
+    "copied": Metric("Copied", "share nearer to a training picture than any two of them to each other", False, True, 1),
     "unwanted_loss": Metric("Loss, unwanted answers", "surprise at answers that nobody wants, nats per token", True),
     "perplexity": Metric("Perplexity", "the exponential of the loss: among how many tokens it hesitates"),
     "general_loss": Metric("Loss, general text", "surprise at text that is not the task's, nats per token"),

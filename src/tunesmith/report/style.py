@@ -109,6 +109,13 @@ svg.trade { width: 100%; height: auto; } .front { stroke: var(--tuned); stroke-w
   paint-order: stroke; stroke: var(--paper); stroke-width: 4px; }
 .trade .best-name { fill: var(--ink); font-size: 13px; } .doubts { padding-left: 1.2em; max-width: 46em; }
 .doubts li { margin-bottom: 6px; }
+svg.parallel { width: 100%; height: auto; } svg.bars { width: 100%; max-width: 640px; height: auto; }
+.parallel .tick { paint-order: stroke; stroke: var(--paper); stroke-width: 4px; }
+.trial { fill: none; stroke: var(--base); stroke-width: 1.3; opacity: .4; stroke-linejoin: round; }
+.trial.lost { stroke-dasharray: 2 5; } .trial.good { stroke: var(--tuned); stroke-width: 1.8; opacity: .75; }
+.trial.best { stroke: var(--held); stroke-width: 3; opacity: 1; } .bar { fill: var(--tuned); opacity: .8; }
+.key-best::before { border-color: var(--held); } .key-good::before { border-color: var(--tuned); }
+.key-tried::before, .key-lost::before { border-color: var(--base); } .key-lost::before { border-top-style: dashed; }
 .halves { display: grid; grid-template-columns: repeat(auto-fit, minmax(340px, 1fr)); gap: 8px 48px; }
 .half { min-width: 0; } .half h3 { margin-top: 0; }
 .confusion th, .confusion td { padding: 8px 12px; border: 0; }

@@ -2,33 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, ValidationError
 
 from tunesmith.core.errors import UserError
 from tunesmith.core.files import write_json
-from tunesmith.report.document import Part
+from tunesmith.report.document import MetricFound, Part
 
 NAME = "suites.json"
-
-
-class MetricFound(Part):
-    """One number of the base and of the tuned model, on the same items."""
-
-    base: float
-    tuned: float
-    difference: float
-    low: float
-    """Lower end of the 95 % interval of the difference."""
-    high: float
-    p: float | None
-    """Of the paired test, after Holm's correction over the metrics of the suite; null where there is none."""
-    verdict: str
-    """`better`, `worse`, `changed`, `equivalent within m` or `no detectable difference (...)`."""
-    n: int
-    """How many items were compared."""
-    better: Literal["higher", "lower", "neither"]
+__all__ = ["NAME", "MetricFound", "SuiteFound", "SuitesFound", "read_suites"]
 
 
 class SuiteFound(Part):
@@ -40,6 +23,8 @@ class SuiteFound(Part):
     """What was not measured and why, and what a reader must know."""
     tables: dict[str, list[dict[str, Any]]] = Field(default_factory=dict)
     """What is no comparison: rows of names and numbers."""
+    pictures: dict[str, str] = Field(default_factory=dict)
+    """Of models that paint: what was judged, a file of the folder by what it shows."""
 
 
 class SuitesFound(Part):

@@ -1,7 +1,10 @@
 """The suites for a terminal: the table of `report.terminal` for each, with what must be known to read it."""
 
+from collections.abc import Mapping
+
 from rich.console import Console
 
+from tunesmith.report.document import MetricFound
 from tunesmith.report.suites import SuiteFound, SuitesFound
 from tunesmith.report.terminal import print_comparison
 
@@ -18,15 +21,18 @@ def print_suites(found: SuitesFound, console: Console | None = None) -> None:
 
 def as_evaluation(suite: str, found: SuiteFound) -> dict[str, dict[str, object]]:
     """-> the suite by the keys of `evaluation.json`; on general text the names say so."""
-    names = {name: _named(suite, name) for name in found.metrics}
-    given = found.metrics
+    return of_metrics({_named(suite, name): metric for name, metric in found.metrics.items()})
+
+
+def of_metrics(given: Mapping[str, MetricFound]) -> dict[str, dict[str, object]]:
+    """-> metrics by the keys of `evaluation.json`."""
     return {
-        "before": {names[n]: m.base for n, m in given.items()},
-        "after": {names[n]: m.tuned for n, m in given.items()},
+        "before": {name: m.base for name, m in given.items()},
+        "after": {name: m.tuned for name, m in given.items()},
         "difference": {
-            names[n]: {"mean": m.difference, "low": m.low, "high": m.high, "p": m.p} for n, m in given.items()
+            name: {"mean": m.difference, "low": m.low, "high": m.high, "p": m.p} for name, m in given.items()
         },
-        "verdict": {names[n]: m.verdict for n, m in given.items()},
+        "verdict": {name: m.verdict for name, m in given.items()},
     }
 
 

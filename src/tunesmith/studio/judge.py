@@ -8,6 +8,7 @@ Shapes: K levels, N pictures.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -18,8 +19,16 @@ from tunesmith.objectives.dreambooth import DreamBooth
 from tunesmith.pictures.prepare import Picture
 from tunesmith.streams.latents import in_passes, judged
 from tunesmith.studio.feed import PictureFeed
+from tunesmith.studio.opening import Opened
 
 LEVELS = 8
+
+
+class Fed(Protocol):
+    """Whatever feeds a run."""
+
+    @property
+    def opened(self) -> Opened: ...
 
 
 @dataclass
@@ -38,7 +47,7 @@ class Judge:
             for picture in self.pictures:
                 latent = self.feed.store.latent(picture, 0)
                 self._batches += judged(latent, self.feed.teller, self.feed.judging, LEVELS)
-        said = _answers(model, self._batches, self.feed)
+        said = answers(model, self._batches, self.feed)
         wanted = [batch.targets[0] for batch in self._batches]
         each = [((a - b) ** 2).mean() for a, b in zip(said, wanted, strict=True)]
         return torch.stack(each).view(-1, LEVELS)
@@ -70,12 +79,12 @@ class Judge:
             )
         if self._before is None:
             with self.feed.base() as base:
-                self._before = torch.stack(_answers(base, self._class, self.feed))
-        return float(((torch.stack(_answers(model, self._class, self.feed)) - self._before) ** 2).mean())
+                self._before = torch.stack(answers(base, self._class, self.feed))
+        return float(((torch.stack(answers(model, self._class, self.feed)) - self._before) ** 2).mean())
 
 
 @torch.no_grad()
-def _answers(model: Denoiser, batches: Sequence[LatentBatch], feed: PictureFeed) -> list[Tensor]:
+def answers(model: Denoiser, batches: Sequence[LatentBatch], feed: Fed) -> list[Tensor]:
     """-> (C, H, W) for each batch of one picture, in their order."""
     opened = feed.opened
     places = {id(batch): place for place, batch in enumerate(batches)}

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from tunesmith.bases import resolve
-from tunesmith.catalogue.fetch import default_cache
+from tunesmith.catalogue.entries import entry, is_data
+from tunesmith.catalogue.fetch import default_cache, fetch
 from tunesmith.core.errors import UserError
 from tunesmith.core.files import write_json
 from tunesmith.methods.activity import base_only
@@ -99,8 +100,8 @@ def open_source(recipe: Recipe, say: Say) -> Place:
             raise UserError(f"train.{key}: not with {family.name}; remove it")
     if recipe.base_quantize is not None:
         raise UserError("base_quantize: the linear layers of language models are packed; remove it for pictures")
-    if recipe.train.learning_rate == "auto":
-        raise UserError("train.learning_rate: auto is for language models; give a number or nothing")
+    for key in recipe.left_to_trial:
+        raise UserError(f"{key}: auto is for language models; give a number or nothing")
     return place
 
 
@@ -139,7 +140,7 @@ def open_base(recipe: Recipe, place: Place, folder: Path | None, say: Say) -> Op
     assert isinstance(objective, Painting)
     taught = teach(base.parts, base.family, objective.word) if objective.word else {}
     prompt = next(iter(objective.sentences), None)
-    pictures = recipe.pictures
+    pictures = on_disk(recipe, say)
     edge = {"size": pictures.size or base.size, "multiple": base.multiple}
     prepared = prepare_pairs(pictures, **edge) if objective.refers else prepare(pictures, **edge, prompt=prompt)
     if not prepared.train:
@@ -170,6 +171,15 @@ def _saying(token: str, captions: Sequence[str]) -> list[str]:
             "or take objective.kind=dreambooth or textual-inversion, which say it of all pictures"
         )
     return [f"warning: {without} of {len(captions)} captions do not say `{token}`"] if without else []
+
+
+def on_disk(recipe: Recipe, say: Say) -> Pictures:
+    """-> the `data` section with a name of the catalogue replaced by its folder. The recipe keeps the name."""
+    pictures, name = recipe.pictures, recipe.pictures.train
+    if not (isinstance(name, str) and is_data(name)):
+        return pictures
+    say(entry(name).label)
+    return pictures.model_copy(update={"train": str(fetch(name, allow_download=recipe.allow_download, say=say))})
 
 
 def _kept(folder: Path | None) -> dict[str, dict[str, Any]] | None:

@@ -28,12 +28,14 @@ from tunesmith.streams.stream import steps
 from tunesmith.studio import samples
 from tunesmith.studio.classes import class_pictures
 from tunesmith.studio.feed import PictureFeed
+from tunesmith.studio.fidelity import at_the_end
 from tunesmith.studio.files import Saved, save
 from tunesmith.studio.judge import Judge
 from tunesmith.studio.measure import measured
 from tunesmith.studio.opening import Opened, base_opener, model_of, open_base, open_source
 from tunesmith.studio.preferences import PairFeed, PairJudge
 from tunesmith.studio.proof import PictureProof
+from tunesmith.studio.sides import PictureSides
 from tunesmith.studio.store import Store
 from tunesmith.studio.told import Teller
 from tunesmith.studio.words import put_in, words_in
@@ -64,7 +66,10 @@ def paint_run(recipe: Recipe, folder: Path, show: Show) -> tuple[RunResult, dict
     show.proof(checks)
     _sample(opened, model, folder, "tuned", show)
     found = measured(opened, model, judge, folder, show)
-    return _document(opened, counts, fitted, _described(saved, folder, opened), found, checks, show), checks
+    described = _described(saved, folder, opened)
+    result = _document(opened, counts, fitted, described, found, checks, show)
+    fidelity = at_the_end(PictureSides(feed, model, folder, described.sha256, show), recipe)
+    return result.model_copy(update={"fidelity": fidelity, "notes": show.notes}), checks
 
 
 def attached(opened: Opened) -> Denoiser:

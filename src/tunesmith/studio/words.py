@@ -54,9 +54,18 @@ def add_saved(base: PictureBase, folder: Path) -> None:
             f"those of the base {widths[wrong]}; it was made for another base"
         )
     begin(base, found.word)
+    _fill(base.parts, found)
+
+
+def fill_saved(base: PictureBase, folder: Path) -> None:
+    """Give the rows of a word that `base` was taught already the values of the run that learned it."""
+    _fill(base.parts, read_embedding(folder, family=base.generation))
+
+
+def _fill(parts: Mapping[str, Any], found: Embedding) -> None:
     with torch.no_grad():
         for name, rows in found.rows.items():
-            weight = rows_of(base.parts[name]).rows.weight
+            weight = rows_of(parts[name]).rows.weight
             weight.requires_grad_(False)
             weight.copy_(rows)
 

@@ -13,6 +13,7 @@ from tunesmith.ends import face
 from tunesmith.loaded import finished_run
 from tunesmith.opening import open_base, open_source
 from tunesmith.recipe import Recipe
+from tunesmith.release.papers import write_papers
 from tunesmith.report.document import RunResult
 from tunesmith.report.suites import SuitesFound, read_suites
 from tunesmith.report.suites_page import write_page
@@ -65,9 +66,16 @@ def run_suites(run: Path, asked: Asked, show: Show) -> SuitesFound:
                 sliced(subject)  # refused before anything takes long
             for suite in wanted:
                 _ask(suite, subject, found, asked, show)
-        found.write(place)
-        write_page(place, found)
+        _told(run, place, found)
     return found
+
+
+def _told(run: Path, place: Path, found: SuitesFound) -> None:
+    """Write the numbers, their page, and the papers of the run, which repeat those of its own rows."""
+    found.write(place)
+    write_page(place, found)
+    if place == run:
+        write_papers(run)
 
 
 def _measure(run: Path, place: Path, data: str | None, show: Show) -> None:
@@ -88,8 +96,7 @@ def renew_task(run: Path, data: str | None, margin: float = 0.05) -> None:
     with RunLock(run):
         found = _known(place, identity(run, recipe))
         found.suites["task"] = own.told(place, margin)
-        found.write(place)
-        write_page(place, found)
+        _told(run, place, found)
 
 
 def identity(run: Path, recipe: Recipe) -> dict[str, str]:
@@ -165,4 +172,4 @@ def _ask(suite: Suite, subject: Subject, found: SuitesFound, asked: Asked, show:
             raise
         found.suites.pop(suite.name, None)
         show.say(f"left out: {error}")
-    found.write(subject.place)
+    _told(subject.run, subject.place, found)

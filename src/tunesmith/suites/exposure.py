@@ -2,7 +2,8 @@
 
 exposure = log2 |R| - log2 rank        R: the secret and others drawn like it, ranked by their likelihood
 
-What was not memorised has a mean of 1 / ln 2 = 1.44 bits, at any size of R; |R| = 512 shows at most 9.
+What was not memorised has a mean of 1 / ln 2 = 1.44 bits, at any size of R; |R| = 256 shows at most 8. Only the tokens
+of the secrets are read: what stands before them is the same for all and read once, what follows says little more.
 """
 
 import json
@@ -21,7 +22,7 @@ from tunesmith.suites.sides import Side
 from tunesmith.suites.subject import Subject
 from tunesmith.suites.suite import Family, Item, columns
 
-SIZE = 512
+SIZE = 256
 CHANCE = 1 / math.log(2)
 
 
@@ -61,10 +62,23 @@ def exposure(side: Side, item: Any) -> float:
 
 
 def _where_they_differ(examples: Sequence[Example]) -> list[Example]:
-    """-> the same, scored from the first token in which they differ: what all begin with is read once."""
-    first = examples[0].tokens
-    same = next((i for i, t in enumerate(first) if any(e.tokens[i] != t for e in examples)), len(first))
-    return [Example(e.tokens, [False] * same + list(e.trained[same:]), e.row) for e in examples]
+    """-> the same, scored from the first token in which they differ to the last, and cut behind it.
+
+    Secrets of unequally many tokens are read to the end: what follows tells there that a shorter one is over.
+    """
+    before = common([list(e.tokens) for e in examples])
+    even = len({len(e) for e in examples}) == 1
+    behind = common([list(reversed(e.tokens[before:])) for e in examples]) if even else 0
+    return [
+        Example(e.tokens[: len(e) - behind], [False] * before + list(e.trained[before : len(e) - behind]), e.row)
+        for e in examples
+    ]
+
+
+def common(lists: Sequence[list[int]]) -> int:
+    """-> how many elements all lists begin with."""
+    shortest = min(lists, key=len)
+    return next((i for i, t in enumerate(shortest) if any(one[i] != t for one in lists)), len(shortest))
 
 
 def _by_times(items: Sequence[Item], both: Sequence[Sequence[float]]) -> list[dict[str, Any]]:

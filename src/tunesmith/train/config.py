@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from tunesmith.core.config import Config
+from tunesmith.train.privacy import Privacy
 
+MOST_EPOCHS = 8  # that `auto` may find
 OptimizerKind = Literal["adamw", "adamw8bit", "paged_adamw8bit"]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 
@@ -21,11 +23,21 @@ def _rate(value: Any) -> Any:
     raise ValueError(f"must be a number above 0 and at most 10, or auto, not {value!r}")
 
 
+def _epochs(value: Any) -> Any:
+    if value is None or value == "auto":
+        return value
+    with suppress(TypeError, ValueError):
+        if 0 < (epochs := float(value)) <= 10_000:
+            return epochs
+    raise ValueError(f"must be a number above 0 and at most 10000, or auto, not {value!r}")
+
+
 class Train(Config):
     """How a run goes on: length, optimizer, calendar."""
 
-    epochs: float | None = Field(default=None, gt=0, le=10_000)
-    """How often each example is seen. None: as `max_steps` says, or once when that is None too."""
+    epochs: Annotated[float | Literal["auto"] | None, BeforeValidator(_epochs)] = None
+    """How often each example is seen. None: as `max_steps` says, or once when that is None too. auto: as often as the
+    validation loss of a short training falls; what it was after each epoch is in the report."""
 
     max_steps: int | None = Field(default=None, ge=1, le=100_000_000)
     """At most this many optimizer steps, whatever `epochs` says."""
@@ -93,6 +105,19 @@ class Train(Config):
     tensorboard: bool = False
     """Write TensorBoard files as well (needs the extra `tensorboard`)."""
 
+    privacy: Privacy | None = None
+    """Differential privacy for each training row; see docs/how-to/private-training.md. None: none."""
+
+    @model_validator(mode="after")
+    def _private_alone(self) -> "Train":
+        if self.privacy is None:
+            return self
+        if self.learning_rate == "auto":
+            raise ValueError("train.learning_rate: auto trains on the rows before the privacy counts; give a number")
+        if self.clip != type(self).model_fields["clip"].default:
+            raise ValueError("train.clip: has no part in a run with train.privacy; set train.privacy.clip instead")
+        return self
+
     @model_validator(mode="after")
     def _patience_has_room(self) -> "Train":
         if self.patience is not None and self.max_steps is not None and (self.evaluate_every or 1) > self.max_steps:
@@ -106,10 +131,11 @@ class Train(Config):
         return self.learning_rate
 
     def steps(self, per_epoch: int) -> int:
-        """-> how many steps the run has, when an epoch has `per_epoch`."""
+        """-> how many steps the run has, when an epoch has `per_epoch`; of unknown epochs the most."""
         if self.epochs is None:
             return self.max_steps or per_epoch
-        wanted = max(1, ceil(self.epochs * per_epoch - 1e-9))  # 0.1 * 30 is a little more than 3
+        epochs = MOST_EPOCHS if self.epochs == "auto" else self.epochs
+        wanted = max(1, ceil(epochs * per_epoch - 1e-9))  # 0.1 * 30 is a little more than 3
         return min(wanted, self.max_steps or wanted)
 
     def evaluation_interval(self, steps: int) -> int:

@@ -18,8 +18,10 @@ from tunesmith.train import randomness
 from tunesmith.train.average import Average
 from tunesmith.train.checkpoint import Checkpoints, Snapshot
 from tunesmith.train.config import Train
-from tunesmith.train.metrics import Metrics, peak_memory, timings
+from tunesmith.train.metrics import Metrics, diary, peak_memory, timings
 from tunesmith.train.optimizer import Optimizer
+from tunesmith.train.overfitting import Gap
+from tunesmith.train.private_step import Noise, stepper_of
 from tunesmith.train.progress import Event, Fitted, Progress
 from tunesmith.train.schedule import factor
 from tunesmith.train.signals import StopRequest
@@ -49,13 +51,15 @@ def fit(  # noqa: PLR0913 - all parts of a run meet here, and nowhere else
     on_event: Callable[[Event], None] = _ignore,
     epoch_steps: int | None = None,
     rates: Mapping[str, float] | None = None,
+    noise: Noise | None = None,
 ) -> Fitted:
     """Train the parameters of `model` that require a gradient for `steps` steps, or go on where an earlier call ended.
 
     `stream(step)` gives the passes of a step (from 0) and is a pure function; `evaluate()` gives validation values, of
     which `loss` decides what is best. At the end the model has the best weights, or the last where nothing is
     validated; with `config.ema` their running mean. The caller holds the lock of `folder`; the rate of `config` is set;
-    `epoch_steps` is only told; `rates` are those parameters that get a multiple of the rate.
+    `epoch_steps` is only told; `rates` are those parameters that get a multiple of the rate; with `noise` each pass of
+    the stream holds one example.
 
     Raises NotFinite or another RunFailed with the step and the last good checkpoint, and UserError when the folder
     belongs to another run, is full or cannot be written.
@@ -67,7 +71,7 @@ def fit(  # noqa: PLR0913 - all parts of a run meet here, and nowhere else
     optimizer = Optimizer(
         parameters, weight_decay=config.weight_decay, betas=config.betas, rates=rates, kind=config.optimizer
     )
-    stepper = Stepper(model, objective, optimizer, world, clip=config.clip)
+    stepper = stepper_of(model, objective, optimizer, world, config.clip, noise)
     checkpoints = Checkpoints(folder / "checkpoints", fingerprints, keep=config.keep_checkpoints)
     # AdamW keeps two moments for each parameter, and a float32 copy where that is narrower; a mean is one more.
     kept = (8 if config.optimizer == "adamw" else 2) + 4 * bool(config.ema)
@@ -101,6 +105,7 @@ class _Course:
     average: Average | None = None
     done: Progress = field(default_factory=Progress)
     saved: int | None = None  # the step of the last good checkpoint
+    gap: Gap = field(default_factory=Gap)
 
     def begin(self) -> None:
         """Take the newest checkpoint that can be used, or start from the weights as they are."""
@@ -118,13 +123,14 @@ class _Course:
         self.stepper.optimizer.load(snapshot.optimizer)
         if self.average is not None:
             self.average.load(snapshot.average)
-        self.stepper.limit = snapshot.progress.limit
+        self.stepper.resume(snapshot.progress.limit, self.saved)
         self.done = snapshot.progress
         randomness.restore(snapshot.rng, self.stepper.world.device)
         self.on_event(Event("resumed", self.saved, f"from {self.checkpoints.path(self.saved)}"))
 
     def run(self, stream: Stream, stop: StopRequest, metrics: Metrics) -> bool:
         """Step until the end. -> whether a signal came first."""
+        self.gap = Gap.of(diary(self.folder))
         while True:
             if stop.asked and not self.ended:
                 self._save(metrics)  # a validation that is due comes after resuming
@@ -134,8 +140,14 @@ class _Course:
             if better or self.ended or self._checkpoint_due:
                 self._save(metrics)
             if self.ended:
+                self._say_early()
                 return False
             self._step(stream, metrics)
+
+    def _say_early(self) -> None:
+        if self._patience_lost and self.done.step < self.steps:
+            message = f"no lower validation loss since step {self.done.best_step}, whose weights are kept"
+            self.on_event(Event("early", self.done.step, message))
 
     @property
     def ended(self) -> bool:
@@ -194,6 +206,7 @@ class _Course:
         line = {**self._place(), **values, "units": units, "examples": examples, "tokens": tokens}
         if self.done.step % self.config.log_every == 0 or self.done.step == self.steps:
             metrics.write(line)
+            self.gap.add(line)
         timing = {**seconds, "tokens_per_second": tokens / seconds["seconds"]}
         memory = peak_memory(self.stepper.world.device)
         metrics.time({"step": self.done.step, **timing, "peak_memory_bytes": memory})
@@ -214,8 +227,8 @@ class _Course:
         started = time.perf_counter()
         self.stepper.model.eval()
         with randomness.untouched(self.stepper.world.device), self._exported(), torch.no_grad():
-            values = dict(self.evaluate())
-        loss = values["loss"]
+            found = dict(self.evaluate())
+        loss = found["loss"]
         if not math.isfinite(loss):
             raise NotFinite(f"step {self.done.step}: the validation loss is {loss}; {self._last_good()}")
         better = self.done.best is None or loss < self.done.best
@@ -223,9 +236,12 @@ class _Course:
             {"best": loss, "best_step": self.done.step, "waiting": 0} if better else {"waiting": self.done.waiting + 1}
         )
         self.done = replace(self.done, evaluated=self.done.step, **best)
-        metrics.write({**self._place(), **{f"validation_{name}": value for name, value in values.items()}})
+        line = {**self._place(), **{f"validation_{name}": value for name, value in found.items()}}
+        metrics.write(line)
         metrics.time({"step": self.done.step, "evaluation_seconds": time.perf_counter() - started})
-        self.on_event(Event("evaluated", self.done.step, "the best so far" if better else "", values))
+        self.on_event(Event("evaluated", self.done.step, "the best so far" if better else "", found))
+        if (turn := self.gap.add(line)) is not None:
+            self.on_event(Event("overfitting", self.done.step, f"{turn.sentence}; {turn.advice(self.config)}"))
         return better
 
     def _save(self, metrics: Metrics) -> None:

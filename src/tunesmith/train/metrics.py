@@ -77,7 +77,15 @@ class Metrics:
 
 def timings(folder: Path) -> list[dict[str, Any]]:
     """-> the lines of timing.jsonl; one that a kill cut short is left out."""
-    path = folder / "timing.jsonl"
+    return _whole_lines(folder / "timing.jsonl")
+
+
+def diary(folder: Path) -> list[dict[str, Any]]:
+    """-> the lines of metrics.jsonl, in the same way."""
+    return _whole_lines(folder / "metrics.jsonl")
+
+
+def _whole_lines(path: Path) -> list[dict[str, Any]]:
     whole = path.read_bytes().rpartition(b"\n")[0] if path.exists() else b""
     return [json.loads(line) for line in whole.splitlines()]
 

@@ -70,6 +70,16 @@ class Optimizer:
         """-> what is trained, by name, in the precision in which it is kept. The tensors are the live ones."""
         return dict(self._trained)
 
+    def give(self, gradients: Mapping[str, Tensor]) -> None:
+        """Let `step` use these, by name and float32, and nothing else."""
+        assert set(gradients) == set(self._trained)
+        for name, p in self._trained.items():
+            p.grad = gradients[name]
+
+    def zeros(self) -> dict[str, Tensor]:
+        """-> a place for the sum of gradients of everything that trains, by name."""
+        return {name: torch.zeros_like(p) for name, p in self._trained.items()}
+
     def step(self, rate: float) -> None:
         """Change the weights once."""
         for group in self._adamw.param_groups:

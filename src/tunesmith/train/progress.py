@@ -27,7 +27,9 @@ class Progress:
 class Event:
     """Something to show. `values` are the numbers of the step or validation."""
 
-    kind: Literal["started", "resumed", "fallback", "step", "evaluated", "saved", "halved", "stopped"]
+    kind: Literal[
+        "started", "resumed", "fallback", "step", "evaluated", "overfitting", "saved", "halved", "stopped", "early"
+    ]
     step: int
     message: str = ""
     values: Mapping[str, float] = field(default_factory=dict)

@@ -38,6 +38,10 @@ class Stepper:
     clip: float | None = None  # the longest gradient
     limit: int | None = None  # tokens a pass, once a longer one did not fit
 
+    def resume(self, limit: int | None, step: int) -> None:
+        """Go on behind so many steps, with what they found of the memory."""
+        self.limit = limit
+
     def step(self, passes: Sequence[Batch], rate: float) -> dict[str, float]:
         """Update the model once on all of `passes`. -> means over the units, and the gradient's norm before clipping.
 
@@ -64,7 +68,7 @@ class Stepper:
         """-> the sums of each pass, or the place of the pass that did not fit."""
         units = self.world.count(sum(batch.units for batch in passes))
         if units == 0:
-            raise NotFinite(f"nothing to learn from: no trained token in {_named(passes)}")
+            raise NotFinite(f"nothing to learn from: no trained token in {named(passes)}")
         sums = []
         for i, batch in enumerate(passes):
             last = i == len(passes) - 1
@@ -85,7 +89,7 @@ class Stepper:
         halves, size = batch.halves(), measure(batch)
         if halves is None:
             raise UserError(
-                f"{_named([batch])}: {size.tokens} tokens do not fit the memory, even alone; "
+                f"{named([batch])}: {size.tokens} tokens do not fit the memory, even alone; "
                 "shorten or drop the row, or take a smaller base"
             )
         self.limit = max(measure(half).tokens for half in halves)
@@ -96,13 +100,13 @@ class Stepper:
     def _finite(self, sums: Sequence[dict[str, Tensor]], passes: Sequence[Batch]) -> dict[str, float]:
         for values, batch in zip(sums, passes, strict=True):
             if not math.isfinite(loss := float(values["loss"])):
-                raise NotFinite(f"the loss is {loss} in {_named([batch])}")
+                raise NotFinite(f"the loss is {loss} in {named([batch])}")
         gradients = self.optimizer.gradients()
         norm = get_total_norm(list(gradients.values()))
         if not math.isfinite(float(norm)):
             broken = [name for name, g in gradients.items() if not bool(g.isfinite().all())]
             where = f" of {broken[0]}" if broken else ""
-            raise NotFinite(f"the gradient{where} has the norm {float(norm)} in {_named(passes)}")
+            raise NotFinite(f"the gradient{where} has the norm {float(norm)} in {named(passes)}")
         if self.clip is not None:
             clip_grads_with_norm_(self.optimizer.trained(), self.clip, norm)
         return self._means(sums, passes) | {"grad_norm": float(norm)}
@@ -123,7 +127,8 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(k in str(error) for k in known)
 
 
-def _named(passes: Sequence[Batch], shown: int = 16) -> str:
+def named(passes: Sequence[Batch], shown: int = 16) -> str:
+    """-> the rows of some passes, to be told."""
     rows = [row for batch in passes for row in batch.rows]
     more = f" and {len(rows) - shown} more" if len(rows) > shown else ""
     return f"row{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows[:shown]))}{more}"

@@ -2,7 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.emoji_base.captions import COLOURS, Slots, caption, vary, with_article
+from scripts.emoji_base.captions import Slots, caption, vary, with_article
+from tunesmith.fidelity.slots import COLOURS
 
 CAT = Slots("cat face", "3d", ("pet", "animal", "whiskers"), "small", "on the left", "blue")
 

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scripts.emoji_base.captions import COLOURS
 from scripts.emoji_base.composites import SIDE, Composite, compose
 from tests.scripts.emoji_base.toys import drawings
+from tunesmith.fidelity.slots import COLOURS
 
 EVERY, PICTURES = drawings()
 

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from tests.cli.rows import write_labelled
-from tunesmith import Recipe, RunFailed, UserError, rate_probe, run
+from tunesmith import Recipe, RunFailed, UserError, run
 from tunesmith.core.errors import Interrupted
 from tunesmith.methods.lora import LoRA
 from tunesmith.plan import plan
-from tunesmith.rate_probe import Trial, best, rates_around
+from tunesmith.probing import rates
+from tunesmith.probing.choice import Trial, best
+from tunesmith.probing.rates import KEY, rates_around
 from tunesmith.show import Show
 
 FolderOf = Callable[[str], Path]
@@ -33,7 +35,7 @@ def test_among_absurd_rates_the_good_one_is_found_and_told(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(LoRA, "learning_rate", property(lambda self: 0.01))
-    monkeypatch.setattr(rate_probe, "rates_around", lambda rate: rates_around(rate, (1e-6, 1.0, 1000.0)))
+    monkeypatch.setattr(rates, "rates_around", lambda rate: rates_around(rate, (1e-6, 1.0, 1000.0)))
     said: list[str] = []
     result = run(recipe, Show(said.append))
     chosen = result.chosen["train.learning_rate"]
@@ -60,7 +62,7 @@ def test_a_resumed_run_does_not_try_again(recipe: Recipe, tmp_path: Path, monkey
         with pytest.raises(Interrupted):
             run(recipe, Show(lambda line: None))
     kept = json.loads((tmp_path / "auto" / "choices.json").read_text())["train.learning_rate"]
-    monkeypatch.setattr(rate_probe, "RateProbe", stop)
+    monkeypatch.setattr(rates, "Probe", stop)
     result = run(recipe, Show(lambda line: None))
     assert result.chosen["train.learning_rate"].value == kept["value"]
 
@@ -95,13 +97,13 @@ def trials(*losses: float | None) -> list[Trial]:
     ],
 )
 def test_the_choice_by_hand(losses: tuple[float | None, ...], rate: float, said: str) -> None:
-    value, why = best(trials(*losses), 2.0, 0.5)
+    value, why = best(trials(*losses), 2.0, 0.5, KEY)
     assert value == pytest.approx(rate) and said in why
 
 
 def test_when_all_are_lost_the_run_has_failed() -> None:
     with pytest.raises(RunFailed, match="not-a-number"):
-        best(trials(None, None), 2.0, 0.5)
+        best(trials(None, None), 2.0, 0.5, KEY)
 
 
 def test_rates_are_short_numbers_below_the_largest() -> None:
