@@ -22,6 +22,8 @@ from tunesmith.methods import METHODS, AnyMethod
 from tunesmith.methods.lora import LoRA
 from tunesmith.methods.names import PRESETS, spelled_out
 from tunesmith.objectives import OBJECTIVES, AnyObjective
+from tunesmith.objectives.denoise import Denoise
+from tunesmith.objectives.painting import Painting
 from tunesmith.objectives.sft import SFT
 from tunesmith.pictures.config import Pictures
 from tunesmith.train.config import Train
@@ -69,6 +71,27 @@ class Recipe(Config):
         if isinstance(value, dict) and "kind" not in value:
             return {"kind": "lora" if info.field_name == "method" else "sft"} | value
         return value
+
+    @model_validator(mode="after")
+    def _word_has_one_place(self) -> "Recipe":
+        objective = self.objective if isinstance(self.objective, Painting) else None
+        if self.method.bare and (objective is None or objective.word is None):
+            raise ValueError(
+                "method: token learns a new word and nothing else; name it, objective.token and objective.init"
+            )
+        if objective is None or objective.word is None:
+            return self
+        if self.method.bare and isinstance(objective, Denoise) and objective.given("token_rate"):
+            raise ValueError(
+                "objective.token_rate: with method=token the word gets train.learning_rate itself; remove it"
+            )
+        if self.method.bare and objective.text_encoder:
+            raise ValueError("objective.text_encoder: with method=token nothing of the encoders learns but the word")
+        if self.method.kind == "full" and objective.text_encoder:
+            raise ValueError(
+                "objective.text_encoder: full tuning would change the tables beside the new word; remove it"
+            )
+        return self
 
     @model_validator(mode="after")
     def _frozen_when_packed(self) -> "Recipe":
@@ -176,13 +199,16 @@ def _of_medium(values: dict[str, Any]) -> dict[str, Any]:
     if isinstance(base, str) and paints(base) and (objective is None or isinstance(objective, dict)):
         objective = {"kind": "denoise"} | (objective or {})
     kind = objective.get("kind", "sft") if isinstance(objective, dict) else getattr(objective, "kind", objective)
+    found = OBJECTIVES.get(kind) if isinstance(kind, str) else None
+    method = values.get("method") or (found.default_method if found else None)
     data = values.get("data")
     data = {"train": data} if isinstance(data, str) else data
     if isinstance(data, Mapping):
-        painting = isinstance(kind, str) and kind in OBJECTIVES and OBJECTIVES[kind].eats == "pictures"
+        painting = found is not None and found.eats == "pictures"
         data = _section("pictures" if painting else "texts", data)
     return {
         **values,
+        **({} if method is None else {"method": method}),
         **({} if objective is None else {"objective": objective}),
         **({} if data is None else {"data": data}),
     }

@@ -71,6 +71,12 @@ class Show:
     def parameters(self, trained: int, total: int) -> None:
         self.say(f"{count(trained)} of {count(total)} parameters are trained ({share(trained / total)})")
 
+    def averaging(self, ema: float) -> None:
+        if ema:
+            self.say(
+                f"train.ema = {ema:g}: the running mean of the weights is validated, kept as the best, and exported"
+            )
+
     def merging(self, why_not: str | None) -> None:
         if why_not is not None:
             self.say(f"note: the result cannot be merged into a plain model: {why_not}")

@@ -77,6 +77,7 @@ def train(opened: Opened, model: Packed, folder: Path, show: Show) -> Fitted:
     noise = noise_of(config, prepared.facts["privacy"], folder) if config.privacy else None
     count = config.steps(per_epoch)
     feed = feed_of(opened, model, referring(opened, model, show))
+    show.averaging(config.ema)
 
     def judge() -> Mapping[str, float]:
         if isinstance(feed, LiveFeed):

@@ -13,7 +13,9 @@ from tunesmith.methods.method import Given, MethodConfig
 from tunesmith.methods.names import PRESETS
 from tunesmith.models.language import CausalLM
 
-NAMES = [name for name, preset in PRESETS.items() if set(preset) == {"method"} and preset["method"]["kind"] in METHODS]
+CHANGING = {kind for kind, method in METHODS.items() if not method.bare}
+"""Kinds that change a network; the others leave that to an objective, and have no contract with a network."""
+NAMES = [name for name, preset in PRESETS.items() if set(preset) == {"method"} and preset["method"]["kind"] in CHANGING]
 """What is a method and nothing else: `qlora` is a base as well."""
 
 SETTINGS_OF_LORA = ("rslora", "loraplus", "pissa", "eva")

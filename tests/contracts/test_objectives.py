@@ -10,6 +10,7 @@ from tests.painters import tiny_unet
 from tunesmith.core.answers import PairBatch, RatedBatch, tree
 from tunesmith.core.batch import Example, pack
 from tunesmith.core.distributions import DistributionBatch
+from tunesmith.core.latent_pairs import LatentPairs
 from tunesmith.core.latents import LatentBatch, Prompts
 from tunesmith.core.rollouts import SIGNALS, Rollout, pack_rollouts
 from tunesmith.core.targets import Target, pack_targets
@@ -24,7 +25,12 @@ from tunesmith.objectives import OBJECTIVES
 from tunesmith.tasks import TASKS
 
 EXACT = 1e-5
-GIVEN = {"distill": {"teacher": "x"}, "dreambooth": {"prompt": "a zwx cat", "class_prompt": "a cat"}}
+GIVEN = {
+    "distill": {"teacher": "x"},
+    "dreambooth": {"prompt": "a zwx cat", "class_prompt": "a cat"},
+    "textual-inversion": {"token": "<zwx>", "init": "cat"},
+    "diffusion-dpo": {"beta": 1.0},
+}
 VARIANTS = {
     "dpo robust": {"formula": "robust", "label_smoothing": 0.2},
     "grpo dapo": {"variant": "dapo"},
@@ -55,6 +61,9 @@ def _made(name: str):
 def _fed(objective):
     """What its task would feed it with."""
     batch = _batch(objective.eats)
+    if objective.kind == "diffusion-dpo":
+        draw = torch.Generator().manual_seed(2)
+        return LatentPairs(_pictures(draw, masked=False), torch.rand(8, generator=draw) + 1.0)
     if objective.kind != "distill":
         return batch
     draw = torch.Generator().manual_seed(1)
@@ -85,13 +94,17 @@ def _batch(eats: str):
     return replace(made, drift=torch.tensor(0.3))
 
 
-def _pictures(draw: torch.Generator) -> LatentBatch:
-    """Four of one shape: three to learn, one of the prior."""
-    noisy, targets = torch.randn(2, 4, 4, 8, 8, generator=draw)
-    weights, masks = torch.rand(4, generator=draw), torch.rand(4, 1, 8, 8, generator=draw)
-    prompts = Prompts({}, torch.randn(4, 16, 16, generator=draw))
-    times = torch.tensor([10, 300, 700, 999])
-    return LatentBatch(noisy, times, targets, weights, masks, prompts, (True, True, False, True), (1, 2, 2, 3))
+def _pictures(draw: torch.Generator, masked: bool = True) -> LatentBatch:
+    """Four of one shape: three to learn, one of the prior. Not masked: eight, in pairs."""
+    count = 4 if masked else 8
+    noisy, targets = torch.randn(2, count, 4, 8, 8, generator=draw)
+    weights = torch.rand(count, generator=draw)
+    masks = torch.rand(count, 1, 8, 8, generator=draw) if masked else None
+    prompts = Prompts({}, torch.randn(count, 16, 16, generator=draw))
+    times = torch.tensor([10, 300, 700, 999] if masked else [10, 10, 300, 300, 700, 700, 999, 999])
+    counted = (True, True, False, True) if masked else (True,) * 8
+    rows = (1, 2, 2, 3) if masked else (1, 1, 2, 2, 3, 3, 4, 4)
+    return LatentBatch(noisy, times, targets, weights, masks, prompts, counted, rows)
 
 
 def _rollout(answers: list[Example], draw: torch.Generator) -> Rollout:

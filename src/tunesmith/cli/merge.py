@@ -90,10 +90,12 @@ def _merge_pictures(run: Path, output: Path | None, base: str | None, dtype: "to
     from tunesmith.bases import resolve
     from tunesmith.cli.ending import to_stderr
     from tunesmith.core.errors import UserError
+    from tunesmith.export.embedding import WEIGHTS
     from tunesmith.opening import read_run_recipe
     from tunesmith.outcome import finished
     from tunesmith.report.numbers import size
     from tunesmith.studio.merging import merge_into_file, merge_pictures
+    from tunesmith.studio.words import FOLDER
 
     if single and output is not None and output.suffix != ".safetensors":
         raise UserError(f"{output}: a single file ends in .safetensors; name it so")
@@ -105,7 +107,17 @@ def _merge_pictures(run: Path, output: Path | None, base: str | None, dtype: "to
         _pack_whole(run / "model", output, single)
         return
     place = resolve(base or recipe.base, allow_download=recipe.allow_download, say=to_stderr)
-    done = (merge_into_file if single else merge_pictures)(place, run / "adapter", output, dtype)
+    adapter, word = (folder if folder.is_dir() else None for folder in (run / "adapter", run / FOLDER))
+    if single and word is not None:
+        rows = f"{word / WEIGHTS} goes into the folder of embeddings beside it"
+        if adapter is None:
+            raise UserError(f"{run}: one file has no place for a new word, and nothing else was learned; {rows}")
+        print(f"note: one file has no place for the new word; {rows}")
+    if single:
+        assert adapter is not None, "else there is nothing to merge"
+        done = merge_into_file(place, adapter, output, dtype)
+    else:
+        done = merge_pictures(place, adapter, output, dtype, word=word)
     kind = "one file for A1111, ComfyUI and diffusers" if single else "a plain model for diffusers"
     print(f"{done.path}: {kind}, {size(done.bytes)}")
     print(f"read again and compared with base and adapter: latents within {done.apart:.1e} of the largest")

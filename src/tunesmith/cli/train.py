@@ -18,7 +18,7 @@ Base = Annotated[
 
 METHODS = (
     "lora", "full", "rslora", "dora", "loraplus", "pissa", "eva", "loha", "lokr", "qlora", "ia3", "prefix", "prompt",
-    "ptuning", "bottleneck", "bitfit", "last-layers",
+    "ptuning", "bottleneck", "bitfit", "token", "last-layers",
 )  # fmt: skip
 """As in `methods.names`, which would load torch for a help text; a test holds them equal."""
 Method = Annotated[
@@ -28,7 +28,7 @@ Method = Annotated[
 
 OBJECTIVES = (
     *("sft", "dpo", "ipo", "kto", "orpo", "simpo", "reward", "classify", "regress", "grpo", "rloo", "ppo", "distill"),
-    *("denoise", "dreambooth"),
+    *("denoise", "dreambooth", "textual-inversion", "diffusion-dpo"),
 )
 """As in `objectives`; a test holds them equal."""
 Objective = Annotated[

@@ -61,9 +61,9 @@ class LatentBatch(Batch):
         if len(self.source) < 2:
             return None
         middle = len(self.source) // 2
-        return self._part(0, middle), self._part(middle, len(self.source))
+        return self.part(0, middle), self.part(middle, len(self.source))
 
-    def _part(self, start: int, stop: int) -> "LatentBatch":
+    def part(self, start: int, stop: int) -> "LatentBatch":
         return LatentBatch(
             self.noisy[start:stop],
             self.times[start:stop],
@@ -107,6 +107,11 @@ def stacked(batches: Sequence[LatentBatch]) -> LatentBatch:
         tuple(one for batch in batches for one in batch.counted),
         tuple(row for batch in batches for row in batch.source),
     )
+
+
+def squared_errors(said: Tensor, wanted: Tensor) -> Tensor:
+    """(B, C, H, W) twice -> (B,), the mean over the places of each picture."""
+    return ((said - wanted) ** 2).mean((1, 2, 3))
 
 
 def _joined(values: Sequence[Tensor | None]) -> Tensor | None:

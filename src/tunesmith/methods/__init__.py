@@ -14,9 +14,11 @@ from tunesmith.methods.lora import LoRA
 from tunesmith.methods.method import MethodConfig
 from tunesmith.methods.prefix import Prefix
 from tunesmith.methods.prompt import Prompt, PTuning
+from tunesmith.methods.token import Token
 
 AnyMethod = Annotated[
-    LoRA | Full | Prefix | Prompt | PTuning | IA3 | LoHa | LoKr | Bottleneck | BitFit, Field(discriminator="kind")
+    LoRA | Full | Prefix | Prompt | PTuning | IA3 | LoHa | LoKr | Bottleneck | BitFit | Token,
+    Field(discriminator="kind"),
 ]
 
 METHODS: dict[str, type[MethodConfig]] = {
@@ -30,6 +32,7 @@ METHODS: dict[str, type[MethodConfig]] = {
     "lokr": LoKr,
     "bottleneck": Bottleneck,
     "bitfit": BitFit,
+    "token": Token,
 }
 """By the kind that a recipe names."""
 

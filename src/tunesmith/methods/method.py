@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
@@ -20,6 +20,9 @@ class Given:
 
 class MethodConfig(Config):
     """The configuration of a method is the method."""
+
+    bare: ClassVar[bool] = False
+    """Whether it changes nothing of a network: what learns is then the objective's."""
 
     @property
     def learning_rate(self) -> float:

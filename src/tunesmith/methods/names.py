@@ -23,6 +23,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "ptuning": {"method": {"kind": "ptuning"}},
     "bottleneck": {"method": {"kind": "bottleneck"}},
     "bitfit": {"method": {"kind": "bitfit"}},
+    "token": {"method": {"kind": "token"}},
     "last-layers": {"method": {"kind": "full", "last_layers": 2}},
 }
 """Name -> what it stands for in a recipe. What the recipe says beside it comes first."""

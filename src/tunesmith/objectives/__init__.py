@@ -6,6 +6,7 @@ from pydantic import Field
 
 from tunesmith.objectives.classify import Classify
 from tunesmith.objectives.denoise import Denoise
+from tunesmith.objectives.diffusion_dpo import DiffusionDPO
 from tunesmith.objectives.distill import Distill
 from tunesmith.objectives.dpo import DPO
 from tunesmith.objectives.dreambooth import DreamBooth
@@ -20,6 +21,7 @@ from tunesmith.objectives.reward import Reward
 from tunesmith.objectives.rloo import RLOO
 from tunesmith.objectives.sft import SFT
 from tunesmith.objectives.simpo import SimPO
+from tunesmith.objectives.textual_inversion import TextualInversion
 
 AnyObjective = Annotated[
     SFT
@@ -36,7 +38,9 @@ AnyObjective = Annotated[
     | PPO
     | Distill
     | Denoise
-    | DreamBooth,
+    | DreamBooth
+    | TextualInversion
+    | DiffusionDPO,
     Field(discriminator="kind"),
 ]
 
@@ -56,5 +60,7 @@ OBJECTIVES: dict[str, type[ObjectiveConfig]] = {
     "distill": Distill,
     "denoise": Denoise,
     "dreambooth": DreamBooth,
+    "textual-inversion": TextualInversion,
+    "diffusion-dpo": DiffusionDPO,
 }
 """By the kind that a recipe names."""

@@ -10,23 +10,19 @@ Huber: 2 c (sqrt(d^2 + c^2) - c), less moved by single places that are far off (
 Shapes: B pictures, C channels, H and W of a latent.
 """
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from tunesmith.core.latents import LatentBatch
 from tunesmith.core.loss import Loss
-from tunesmith.core.protocols import Eats, Ending
-from tunesmith.objectives.objective import ObjectiveConfig
+from tunesmith.core.word import Word
+from tunesmith.objectives.painting import Painting
 
 
-class Denoise(ObjectiveConfig):
+class Denoise(Painting):
     """Learn the pictures of a folder."""
-
-    eats: ClassVar[Eats] = "pictures"
-    ending: ClassVar[Ending] = "pictures"
-    rate: ClassVar[float] = 0.5
 
     kind: Literal["denoise"] = "denoise"
     weighting: Literal["min-snr", "debiased", "none"] = "min-snr"
@@ -37,19 +33,15 @@ class Denoise(ObjectiveConfig):
     """The distance between what the denoiser says and what it should."""
     huber_c: float = Field(0.1, gt=0)
     """huber: where the distance turns from square to straight."""
-    noise_offset: float = Field(0.0, ge=0, le=1)
-    """Noise that is the same at all places of a channel, so that very dark and very bright pictures can be learned
-    where the schedule never reaches pure noise. 0.05 is usual."""
-    zero_terminal_snr: bool = False
-    """Make the last step of the schedule pure noise. Only with a base of v-prediction."""
-    timesteps: Literal["uniform", "logit-normal"] | None = None
-    """How noise levels are drawn: evenly, or most of them in the middle. None: logit-normal for flows (SD 3, FLUX),
-    uniform for others."""
-    shift: float | None = Field(None, gt=0)
-    """Flows: more of the training at high noise, the more above 1. None: the base's own, of one number (SD 3) or by the
-    size of the pictures (FLUX)."""
-    text_encoder: bool = False
-    """Whether the encoders of the prompts learn too. It gives no lower validation loss, and forgets more."""
+    token: str | None = Field(None, min_length=1)
+    """A new word, such as `<zwx>`, whose rows in the tables of the encoders learn beside the method: pivotal tuning
+    (https://arxiv.org/abs/2106.05744); with method=token nothing else does. Captions must say it."""
+    init: str | None = Field(None, min_length=1)
+    """token: the known word whose meaning it begins with, such as cat."""
+    vectors: int = Field(1, ge=1, le=32)
+    """token: how many rows it has. More say more, and take as much room of the prompt."""
+    token_rate: float = Field(5.0, gt=0, le=1000)
+    """token: how many times the learning rate its rows get beside another method."""
 
     @model_validator(mode="after")
     def _all_read(self) -> "Denoise":
@@ -59,9 +51,21 @@ class Denoise(ObjectiveConfig):
             raise ValueError("huber_c: read by loss=huber; remove it")
         return self
 
+    @model_validator(mode="after")
+    def _word_can_be_said(self) -> "Denoise":
+        if self.token is None:
+            if unread := next((name for name in ("init", "vectors", "token_rate") if self.given(name)), None):
+                raise ValueError(f"{unread}: read by token; name one, or remove it")
+            return self
+        if self.init is None:
+            raise ValueError("init: a new word begins with the meaning of a known one; name it, for example init=cat")
+        if any(letter.isspace() for letter in self.token) or self.token != self.token.lower():
+            raise ValueError(f"token: `{self.token}` must be small letters without white space, for example <zwx>")
+        return self
+
     @property
-    def mixes(self) -> str | None:
-        return "it learns pictures, whose runs have no privacy yet"
+    def word(self) -> Word | None:
+        return None if self.token is None or self.init is None else Word(self.token, self.init, self.vectors)
 
     def __call__(self, model: nn.Module, batch: LatentBatch) -> Loss:
         apart = model(batch) - batch.targets  # (B, C, H, W)

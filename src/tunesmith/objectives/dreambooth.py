@@ -39,4 +39,18 @@ class DreamBooth(Denoise):
             raise ValueError("class_images: read by prior=images; remove it")
         if self.class_prompt is not None and self.class_prompt.strip() == self.prompt.strip():
             raise ValueError("class_prompt: the same as prompt; leave out the word that stands for the subject")
+        if self.token is not None and self.token not in self.prompt:
+            raise ValueError(f"prompt: does not say the new word `{self.token}`, which could learn nothing; put it in")
+        if self.token is not None and self.token in (self.class_prompt or ""):
+            raise ValueError(
+                f"class_prompt: says the new word `{self.token}`, which is no part of the class; leave it out"
+            )
         return self
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        return (self.prompt,)
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        return (self.prompt, *((self.class_prompt,) if self.class_prompt else ()))

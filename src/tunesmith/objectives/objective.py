@@ -17,6 +17,8 @@ class ObjectiveConfig(Config):
     """What the network must end in."""
     rate: ClassVar[float] = 1.0
     """Times the method's own learning rate, where the recipe names none."""
+    default_method: ClassVar[str] = "lora"
+    """The method of a recipe that names none."""
 
     def given(self, name: str) -> bool:
         """Whether a field has another value than the one that it has by itself: recipes of runs write every value."""

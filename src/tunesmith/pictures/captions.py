@@ -111,7 +111,7 @@ def _from_files(found: Sequence[Place], roots: list[Path], texts: dict[Path, Pat
 
 def _read_into(made: Captions, picture: Path, text: Path) -> None:
     try:
-        made.of[picture] = _one_line(read_text(text)) if read_bytes(text).strip() else ""
+        made.of[picture] = one_line(read_text(text)) if read_bytes(text).strip() else ""
     except UserError as error:
         made.problems[picture] = "bad_caption", str(error)
 
@@ -143,17 +143,19 @@ def _entries(table: Path) -> Iterator[tuple[str, Path, str]]:
         if line.strip():
             where = f"{table}, line {number}"
             name, text = _entry(parsed(line, table, number), where)
-            yield where, table.parent / name, _one_line(text)
+            yield where, table.parent / name, one_line(text)
 
 
 def _entry(value: Any, where: str) -> tuple[str, str]:
     if not isinstance(value, dict):
         raise UserError(f'{where}: must be an object {{"file_name": "...", "text": "..."}}')
+    if "file_name" not in value and {"chosen", "rejected"} <= set(value):
+        raise UserError(f"{where}: holds a pair of pictures; objective.kind=diffusion-dpo learns from pairs")
     for field_name in ("file_name", "text"):
         if not isinstance(value.get(field_name), str):
             there = ", ".join(map(str, value)) or "nothing"
             raise UserError(f"{where}: `{field_name}` must be a text; the line holds {there}")
-        if "\0" in value[field_name] or not _whole(value[field_name]):
+        if "\0" in value[field_name] or not whole(value[field_name]):
             raise UserError(f"{where}: `{field_name}` holds a NUL or half a character (a lone surrogate)")
     return value["file_name"], value["text"]
 
@@ -162,7 +164,7 @@ def _from_names(found: Sequence[Place]) -> Captions:
     made = Captions("names")
     for place in found:
         words = words_of(place.path)
-        if words and _whole(words):
+        if words and whole(words):
             made.of[place.path] = words
         else:
             missing = f"{place.path}: its name holds no word that could be its caption; rename it"
@@ -170,7 +172,7 @@ def _from_names(found: Sequence[Place]) -> Captions:
     return made
 
 
-def _whole(text: str) -> bool:
+def whole(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -178,5 +180,5 @@ def _whole(text: str) -> bool:
     return True
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     return " ".join(text.split())

@@ -77,13 +77,13 @@ def gather(config: Pictures, *, size: int, multiple: int, prompt: str | None = N
         made.orphan_masks = [p.path for p in places([config.masks]) if p.path not in covers.values()]
     counts = [*repeats(train, config.repeats), *[1] * len(own)]
     for row, (place, count) in enumerate(zip(every, counts, strict=True), start=1):
-        seen = _look(made, place, covers.get(place.path), row, count)
+        seen = look(made, place, covers.get(place.path), row, count)
         if seen is not None:
             (made.train if row <= len(train) else made.validation).append(seen)
     return made
 
 
-def _look(made: Gathered, place: Place, cover: Path | None, row: int, count: int) -> Seen | None:
+def look(made: Gathered, place: Place, cover: Path | None, row: int, count: int) -> Seen | None:
     try:
         opened = read_picture(place.path)
     except UserError as error:

@@ -4,8 +4,8 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ class PreparedPictures:
     validation: list[Picture]
     facts: dict[str, Any]
     said: list[str]
+    rejected: Mapping[int, Picture] = field(default_factory=dict)  # by the row of a pair whose better one is above
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,13 @@ def prepared(config: Pictures, found: Gathered) -> PreparedPictures:
     if found.problems:
         raise first_problem(found.problems)
     parts = _parted(config, found)
-    train = [picture for seen in parts.train for picture in [_picture(seen)] * seen.repeats]
-    validation = [_picture(seen) for seen in parts.validation]
+    train = [picture for seen in parts.train for picture in [picture_of(seen)] * seen.repeats]
+    validation = [picture_of(seen) for seen in parts.validation]
     facts = _facts(config, found, parts, train)
     return PreparedPictures(train, validation, facts, [*_said(config, found, parts, train), *_doubts(config, found)])
 
 
-def _picture(seen: Seen) -> Picture:
+def picture_of(seen: Seen) -> Picture:
     return Picture(
         seen.place.path,
         seen.sha256,

@@ -63,7 +63,9 @@ def save_checkpoint(keep: int, optimizer: Optimizer, model: nn.Module, scratch: 
     make_folder(checkpoints.folder)
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     rng = randomness.capture(next(iter(parameters.values())).device)
-    path = checkpoints.save(Snapshot(parameters, optimizer.state(), rng, Progress(step=1)))
+    average = getattr(optimizer, "average", None)  # of a timed one
+    mean = {} if average is None else average.state
+    path = checkpoints.save(Snapshot(parameters, optimizer.state(), rng, Progress(step=1), mean))
     return sum(file.stat().st_size for file in path.iterdir())
 
 

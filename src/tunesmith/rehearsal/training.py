@@ -21,6 +21,7 @@ from tunesmith.streams.stream import Feed, Stream, alone, steps
 from tunesmith.tasks.prompts import rewarded
 from tunesmith.tasks.task import validate
 from tunesmith.tasks.writing import AT_ONCE
+from tunesmith.train.average import Average
 from tunesmith.train.config import Train
 from tunesmith.train.optimizer import Optimizer
 from tunesmith.train.private_step import stepper_of
@@ -37,18 +38,24 @@ VALIDATED = 3  # passes of a validation that are timed
 
 
 class TimedOptimizer(Optimizer):
-    """Notes how long the last update took: it costs the same however few passes a step has."""
+    """Notes how long the last update took: it costs the same however few passes a step has. A mean is part of it."""
 
     seconds = 0.0
+    average: Average | None = None
 
     def step(self, rate: float) -> None:
         begin = time.perf_counter()
         super().step(rate)
+        if self.average is not None:
+            self.average.follow(1)
         self.seconds = time.perf_counter() - begin
 
 
 def optimizer_of(config: Train, parameters: Mapping[str, nn.Parameter]) -> TimedOptimizer:
-    return TimedOptimizer(parameters, weight_decay=config.weight_decay, betas=config.betas, kind=config.optimizer)
+    made = TimedOptimizer(parameters, weight_decay=config.weight_decay, betas=config.betas, kind=config.optimizer)
+    if config.ema:
+        made.average = Average(parameters, made.values(), config.ema)
+    return made
 
 
 @dataclass(slots=True)

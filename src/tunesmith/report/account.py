@@ -14,6 +14,7 @@ from tunesmith.report.numbers import count, duration, share, size
 from tunesmith.report.privacy import told
 
 PROOF = {
+    "word_learned": "Each row of the new word moved from where it began.",
     "frozen_unchanged": "Weights that should stay as they were are equal to the last byte.",
     "trained_moved": "Every weight that should train has moved.",
     "output_changed": "The tuned model answers differently from the base.",
@@ -226,7 +227,9 @@ def _painting(files: RunFiles, folder: Path) -> Html:
     at = str(folder / Path(files.result.artifact.path).parent)
     loading = f"pipeline.load_lora_weights({at!r})"
     parts: list[object] = [listing(commands)]
-    if files.result.method == "lora":
+    if files.result.method == "token":
+        loading = f"pipeline.load_textual_inversion({at!r})"  # of SDXL: see the README there
+    if files.result.method in ("lora", "token"):
         parts += [paragraph("With diffusers, without tunesmith, over a pipeline of the same base:"), listing(loading)]
     return joined(parts)
 

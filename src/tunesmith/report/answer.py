@@ -6,7 +6,16 @@ from tunesmith.report.document import RunResult
 from tunesmith.report.folder import RunFiles
 from tunesmith.report.numbers import duration, metric, share, size
 
-_HEADLINES = ("reward", "preference_accuracy", "accuracy", "r2", "unwanted_loss", "perplexity", "denoising_loss")
+_HEADLINES = (
+    "reward",
+    "preference_accuracy",
+    "picture_preference",
+    "accuracy",
+    "r2",
+    "unwanted_loss",
+    "perplexity",
+    "denoising_loss",
+)
 _LITTLE, _MUCH = 0.02, 0.10  # of the perplexity on general text
 
 
@@ -129,6 +138,6 @@ def _cost(files: RunFiles) -> str:
         time, memory = duration(result.train.seconds), size(result.train.peak_memory_bytes)
         took = f"training took {time} and at most {memory} of memory"
     if result.artifact is not None:
-        kind = "a model" if result.method == "full" else "an adapter"
+        kind = {"full": "a model", "token": "a word"}.get(result.method, "an adapter")
         gave = f"gave {kind} of {size(result.artifact.bytes)}"
     return f"{took}, and {gave}" if took and gave else took or f"the run {gave}"

@@ -11,7 +11,12 @@ from tunesmith.core.files import write_json
 NAME = "result.json"
 SCORING = ("classify", "regress", "reward")  # objectives whose runs make something that scores and cannot write
 
-PAINTING = ("denoise", "dreambooth")  # whose runs make something that paints pictures
+PAINTING = (
+    "denoise",
+    "dreambooth",
+    "textual-inversion",
+    "diffusion-dpo",
+)  # whose runs make something that paints pictures
 
 
 class Part(BaseModel):

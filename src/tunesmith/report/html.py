@@ -66,6 +66,8 @@ _OBJECTIVES = {
     "reward": "pairs, as a reward",
     "denoise": "its pictures",
     "dreambooth": "pictures of one subject",
+    "textual-inversion": "a few pictures",
+    "diffusion-dpo": "pairs of pictures",
 }
 
 
@@ -80,6 +82,7 @@ _METHODS = {
     "ptuning": "p-tuning",
     "bottleneck": "bottleneck adapters",
     "bitfit": "its biases",
+    "token": "a new word",
 }
 
 

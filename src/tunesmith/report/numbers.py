@@ -92,6 +92,16 @@ METRICS = {
         "Better answer preferred", "share of pairs whose better answer is the likelier one", True, True, 1
     ),
     "preference_margin": Metric("Preference margin", "by how many nats the better answer is the likelier one", True),
+    "picture_preference": Metric(
+        "Better picture preferred",
+        "share of pairs and noise levels at which it gained more than the worse one",
+        True,
+        True,
+        1,
+    ),
+    "picture_preference_loss": Metric(
+        "Preference loss", "of held-out pairs; log 2 is no preference, what the base has"
+    ),
     "reward": Metric("Reward", "what the likeliest answer to a held-out prompt is worth, on average", True),
     "brier": Metric("Brier score", "squared distance of the probabilities from the truth, 0 to 2"),
     "ece": Metric("Calibration error", "how far sureness is from the share that is right, 15 bins", False, False, 1),

@@ -20,6 +20,7 @@ from tunesmith.report.folder import RunFiles
 from tunesmith.report.html import write_report
 from tunesmith.report.suites import SuitesFound, read_suites
 from tunesmith.show import Show
+from tunesmith.studio import words
 from tunesmith.studio.feed import PictureFeed
 from tunesmith.studio.fidelity import chosen, flat, identity, measured, missing_encoder
 from tunesmith.studio.files import attach_saved
@@ -75,8 +76,12 @@ def open_sides(run: Path, recipe: Recipe, result: RunResult, show: Show) -> Pict
 def _tuned(opened: Opened, run: Path) -> Denoiser:
     if opened.recipe.method.kind != "full":
         model = model_of(opened)
-        attach_saved(model.network, run / "adapter", opened.base.generation)
+        if not opened.recipe.method.bare:
+            attach_saved(model.network, run / "adapter", opened.base.generation)
+        if opened.taught:
+            words.put_in(opened.base.parts, opened.taught)
+            words.fill_saved(opened.base, run / words.FOLDER)
         return model
     whole = load_pipeline(Place(str(run), run / "model"), dtype=opened.probe.dtype, cache=default_cache())
-    parts: dict[str, torch.nn.Module] = {name: whole.parts[name].to(opened.device) for name in opened.learning}
+    parts: dict[str, torch.nn.Module] = {name: whole.parts[name].to(opened.device) for name in opened.run}
     return Denoiser(Parts(parts), opened.base.family)

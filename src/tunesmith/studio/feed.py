@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from tunesmith.core.errors import UserError
 from tunesmith.core.latents import LatentBatch, Prompts
 from tunesmith.models.diffusion.denoiser import Denoiser
+from tunesmith.objectives.denoise import Denoise
 from tunesmith.objectives.dreambooth import DreamBooth
 from tunesmith.pictures.prepare import Picture
 from tunesmith.streams.latents import Noising, generator_of, in_passes, levels, noised
@@ -29,6 +31,8 @@ class PictureFeed:
 
     def __post_init__(self) -> None:
         objective, seed = self.opened.objective, self.opened.recipe.train.seed
+        if not isinstance(objective, Denoise):
+            raise UserError("objective: what learns from pairs of pictures is not planned or compared yet; train it")
         self.noising = Noising(
             self.opened.noise,
             seed,
@@ -52,13 +56,19 @@ class PictureFeed:
 
     def _instances(self, pictures: Sequence[Picture], step: int) -> list[LatentBatch]:
         seed, dropout = self.noising.seed, self.opened.recipe.pictures.caption_dropout
+        sentences = self.opened.objective.sentences
+        if self.opened.recipe.method.bare:
+            dropout = 0.0  # without a caption nothing is said that could learn
         made = []
         for place, (picture, level) in enumerate(zip(pictures, levels(seed, step, len(pictures)), strict=True)):
             generator = generator_of("picture", seed, step, place, picture.sha256)
             variant = int(torch.randint(self.variants, (), generator=generator))
             silent = float(torch.rand((), generator=generator)) < dropout
+            said = "" if silent else None
+            if len(sentences) > 1 and not silent:
+                said = sentences[int(torch.randint(len(sentences), (), generator=generator))]
             latent = self.store.latent(picture, variant)
-            made.append(noised(latent, self.teller, self.noising, level, generator, "" if silent else None))
+            made.append(noised(latent, self.teller, self.noising, level, generator, said))
         return made
 
     def _of_class(self, objective: DreamBooth, count: int, step: int) -> list[LatentBatch]:

@@ -135,7 +135,9 @@ def asked_of(sides: PictureSides, margin: float = 0.05) -> Asked:
     opened = sides.opened
     objective, config = opened.objective, opened.recipe.evaluate
     if not isinstance(objective, DreamBooth):
-        raise UserError(f"objective {objective.kind}: learned no single subject, and these suites ask about one")
+        raise UserError(
+            f"objective {opened.recipe.objective.kind}: learned no single subject, and these suites ask about one"
+        )
     edge = opened.recipe.pictures.size or opened.base.size
     distinct = {p.sha256: p.path for p in (*opened.prepared.train, *opened.prepared.validation)}
     background = opened.recipe.pictures.background

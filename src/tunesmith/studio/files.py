@@ -1,6 +1,8 @@
-"""What a run on pictures leaves to use, and reads back: an adapter for each part, or a whole model."""
+"""What a run on pictures leaves to use, and reads back: an adapter for each part or a whole model, and a new word."""
 
+import copy
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,41 @@ from tunesmith.methods.method import MethodConfig
 from tunesmith.methods.stored import load_stored
 from tunesmith.models.diffusion.denoiser import Parts
 from tunesmith.studio.opening import Opened
+from tunesmith.studio.words import grown, save_word
 
 
-def save(folder: Path, opened: Opened, network: Parts) -> Path:
-    """Write the artifact below the run `folder`; one that is there already is replaced. -> its folder."""
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The folders of what was made; of a whole model, the word is in its tables."""
+
+    model: Path | None = None
+    adapter: Path | None = None
+    word: Path | None = None
+
+    @property
+    def main(self) -> Path:
+        """The folder that stands for the run."""
+        found = self.model or self.adapter or self.word
+        assert found is not None, "a run makes something"
+        return found
+
+
+def save(folder: Path, opened: Opened, network: Parts) -> Saved:
+    """Write what was made below the run `folder`; what is there already is replaced."""
+    base, word = opened.base, opened.objective.word
+    if opened.recipe.method.kind == "full":
+        parts = {name: getattr(network, name) for name in opened.adapted}
+        if word is not None:
+            parts |= grown(base, {name: copy.deepcopy(base.parts[name]) for name in base.family.encoders})
+        return Saved(model=write_pipeline(folder / "model", base.folder, parts, replace=True))
+    place = save_word(folder, base, word) if word is not None else None
+    return Saved(adapter=None if opened.recipe.method.bare else _save_adapter(folder, opened, network), word=place)
+
+
+def _save_adapter(folder: Path, opened: Opened, network: Parts) -> Path:
     method, base = opened.recipe.method, opened.base
-    if method.kind == "full":
-        return write_pipeline(folder / "model", base.folder, dict(network.named_children()), replace=True)
-    parts = {name: method.stored(part) for name, part in network.named_children() if method.stored(part)}
+    found = {name: method.stored(getattr(network, name)) for name in opened.adapted}
+    parts = {name: stored for name, stored in found.items() if stored}
     described = {name: method.described(getattr(network, name)) for name in parts}
     write_adapter_pictures(
         folder / "adapter",

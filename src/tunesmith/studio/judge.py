@@ -8,6 +8,7 @@ Shapes: K levels, N pictures.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -18,8 +19,16 @@ from tunesmith.objectives.dreambooth import DreamBooth
 from tunesmith.pictures.prepare import Picture
 from tunesmith.streams.latents import in_passes, judged
 from tunesmith.studio.feed import PictureFeed
+from tunesmith.studio.opening import Opened
 
 LEVELS = 8
+
+
+class Fed(Protocol):
+    """Whatever feeds a run."""
+
+    @property
+    def opened(self) -> Opened: ...
 
 
 @dataclass
@@ -53,6 +62,11 @@ class Judge:
         drift = self.drift(model)
         return values if drift is None else values | {"drift": drift}
 
+    def scores(self, model: Denoiser) -> tuple[dict[str, list[float]], Tensor]:
+        """-> by the name of the metric a number for each picture; and the mean loss at each level, (K,)."""
+        losses = self.losses(model)
+        return {"denoising_loss": losses.mean(1).tolist()}, losses.mean(0)
+
     def drift(self, model: Denoiser) -> float | None:
         """-> mean squared distance of the answers to the class prompt from the base's; None where there is no class."""
         objective = self.feed.opened.objective
@@ -70,7 +84,7 @@ class Judge:
 
 
 @torch.no_grad()
-def answers(model: Denoiser, batches: Sequence[LatentBatch], feed: PictureFeed) -> list[Tensor]:
+def answers(model: Denoiser, batches: Sequence[LatentBatch], feed: Fed) -> list[Tensor]:
     """-> (C, H, W) for each batch of one picture, in their order."""
     opened = feed.opened
     places = {id(batch): place for place, batch in enumerate(batches)}

@@ -9,14 +9,14 @@ from tunesmith.evaluate.items import Measured, write_items
 from tunesmith.evaluate.statistics import paired_difference
 from tunesmith.models.diffusion.denoiser import Denoiser
 from tunesmith.pictures.prepare import Picture
+from tunesmith.report.numbers import metric
 from tunesmith.show import Show
 from tunesmith.studio.judge import Judge
 from tunesmith.studio.opening import Opened
+from tunesmith.studio.preferences import PairJudge
 
-NAME = "denoising_loss"
 
-
-def measured(opened: Opened, model: Denoiser, judge: Judge, folder: Path, show: Show) -> Evaluation | None:
+def measured(opened: Opened, model: Denoiser, judge: Judge | PairJudge, folder: Path, show: Show) -> Evaluation | None:
     """-> the comparison, written to the run folder; None where nothing was held out."""
     if not opened.recipe.evaluate.enabled:
         return None
@@ -26,21 +26,25 @@ def measured(opened: Opened, model: Denoiser, judge: Judge, folder: Path, show: 
     if not judge.pictures:
         show.say("no picture was held out: nothing is compared with the base (give data.validation, or 5 pictures)")
         return None
-    after = judge.losses(model)
+    after, tuned = judge.scores(model)
     with judge.feed.base() as base:
-        before = judge.losses(base)
-    first, second = before.mean(1).tolist(), after.mean(1).tolist()
-    found = paired_difference(first, second, higher_is_better=False)
+        before, plain = judge.scores(base)
+    found = {
+        name: paired_difference(before[name], values, higher_is_better=metric(name).higher_is_better)
+        for name, values in after.items()
+    }
     evaluation = Evaluation(
-        {NAME: float(before.mean())},
-        {NAME: float(after.mean())},
-        {NAME: {"mean": found.mean, "low": found.low, "high": found.high, "p": found.p}},
-        {NAME: found.verdict},
-        len(first),
+        {name: sum(values) / len(values) for name, values in before.items()},
+        {name: sum(values) / len(values) for name, values in after.items()},
+        {name: {"mean": one.mean, "low": one.low, "high": one.high, "p": one.p} for name, one in found.items()},
+        {name: one.verdict for name, one in found.items()},
+        len(judge.pictures),
     )
-    write_items(folder, {"base": items_of(judge.pictures, first), "tuned": items_of(judge.pictures, second)})
+    loss = next(name for name in after if name.endswith("loss"))
+    sides = {"base": before[loss], "tuned": after[loss]}
+    write_items(folder, {side: items_of(judge.pictures, losses) for side, losses in sides.items()})
     write_json(folder / "evaluation.json", evaluation.document())
-    write_json(folder / "levels.json", {"base": before.mean(0).tolist(), "tuned": after.mean(0).tolist()})
+    write_json(folder / "levels.json", {"base": plain.tolist(), "tuned": tuned.tolist()})
     return evaluation
 
 

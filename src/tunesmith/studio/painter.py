@@ -25,8 +25,10 @@ from tunesmith.models.diffusion.load import PictureBase, load_pipeline
 from tunesmith.models.diffusion.paint import Brush, paint, pipeline_of
 from tunesmith.models.load import Place, Say
 from tunesmith.models.precision import choose
+from tunesmith.objectives.painting import Painting
 from tunesmith.opening import CHOICES, RECIPE, read_run_recipe, the_device
 from tunesmith.outcome import finished
+from tunesmith.studio import words
 from tunesmith.studio.files import attach_saved
 
 
@@ -96,9 +98,14 @@ def load_painter(name: str, say: Say = print, *, precision: Literal["auto", "flo
     base = _opened(place, dtype)
     about = {"base": recipe.base, "recipe": recipe.fingerprint, "adapter": result.artifact.sha256}
     if recipe.method.kind == "full":
+        if isinstance(recipe.objective, Painting) and recipe.objective.word is not None:
+            words.begin(base, recipe.objective.word)  # the base has it as what it began as
         return Painter(base, about, tuned=_opened(Place(str(folder), folder / "model"), dtype))
     network = base.changeable
-    attach_saved(network, folder / "adapter", base.generation)
+    if (folder / "adapter").is_dir():
+        attach_saved(network, folder / "adapter", base.generation)
+    if (folder / words.FOLDER).is_dir():
+        words.add_saved(base, folder / words.FOLDER)
     network.eval()
     return Painter(base, about, network)
 

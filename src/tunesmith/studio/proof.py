@@ -5,15 +5,17 @@ Shapes: N pictures, C channels, H and W of a latent.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from tunesmith.core.errors import RunFailed, UserError
+from tunesmith.methods.inject import wrapped
+from tunesmith.methods.words import LearnedRows
 from tunesmith.models.diffusion.denoiser import Parts
 from tunesmith.models.diffusion.paint import pipeline_of
 from tunesmith.proof import CLOSE, Check, frozen_digest, frozen_unchanged, trained_digest, trained_moved
+from tunesmith.studio.files import Saved
 from tunesmith.studio.fresh import Reader, fresh_latents, latents_of
 from tunesmith.studio.opening import Opened
 
@@ -36,32 +38,34 @@ class PictureProof:
         """Look at `network` with its method attached, before training."""
         return cls(opened, prompts, _painted(opened, network, prompts), frozen_digest(network), trained_digest(network))
 
-    def end(self, network: Parts, artifact: Path, *, steps: int) -> dict[str, Check]:
+    def end(self, network: Parts, saved: Saved, *, steps: int) -> dict[str, Check]:
         """-> each check by its name. Not one raises: a file that cannot be read back is a check that failed."""
         now = _painted(self.opened, network, self.prompts)
         whole = self.opened.recipe.method.kind == "full"  # then both are the same reader
         readers: tuple[Reader, ...] = ("tunesmith",)
-        if self.opened.recipe.method.kind == "lora":
+        if self.opened.recipe.method.kind in ("lora", "token"):
             readers = ("tunesmith", "diffusers")
-        found = self._read(artifact, readers)
+        found = self._read(saved, readers)
         checks = {
             "frozen_unchanged": frozen_unchanged(self.frozen, network),
             "trained_moved": trained_moved(self.trained, network, steps),
             "output_changed": _changed(self.latents, now),
             "file_equals_memory": self._equal(now, found, "tunesmith", CLOSE),
         }
+        if (word := self.opened.objective.word) is not None:
+            checks["word_learned"] = _word_learned(word.token, network)
         if whole or "diffusers" in readers:
             reader: Reader = "tunesmith" if whole else "diffusers"
             checks["diffusers_reads_it"] = self._equal(now, found, reader, ELSEWHERE)
         return checks
 
-    def _read(self, artifact: Path, readers: Sequence[Reader]) -> Mapping[str, Tensor] | str:
+    def _read(self, saved: Saved, readers: Sequence[Reader]) -> Mapping[str, Tensor] | str:
         """-> what each reader paints, or why the file cannot be read."""
         opened = self.opened
         try:
             return fresh_latents(
                 opened.base.folder,
-                artifact,
+                saved,
                 self.prompts,
                 readers=readers,
                 dtype=opened.probe.dtype,
@@ -91,6 +95,18 @@ def _painted(opened: Opened, network: Parts, prompts: Sequence[str]) -> Tensor:
     parts = {**opened.base.parts, **dict(network.named_children())}
     pipeline = pipeline_of(parts, opened.base.family, opened.base.noise)
     return latents_of(pipeline, prompts, opened.recipe.pictures.size)
+
+
+def _word_learned(token: str, network: Parts) -> Check:
+    """Each row of the word must differ from that of the word which it began as."""
+    layers = [layer for _, layer in wrapped(network, LearnedRows)]
+    moved = [(layer.rows.weight - layer.start()).norm(dim=1) for layer in layers]
+    still = sum(int((row == 0).sum()) for row in moved)
+    rows = sum(len(row) for row in moved)
+    if still or not rows:
+        return Check(False, f"{still} of {rows} rows of {token} mean what they began as")
+    least = min(float(row.min()) for row in moved)
+    return Check(True, f"each of {rows} rows of {token} moved, by at least {least:.2g}")
 
 
 def _changed(before: Tensor, after: Tensor) -> Check:

@@ -9,7 +9,6 @@ from tunesmith.core.files import make_folder, write_bytes, write_json
 from tunesmith.evaluate.config import Evaluate
 from tunesmith.models.diffusion.denoiser import Denoiser
 from tunesmith.models.diffusion.paint import Brush, paint, pipeline_of
-from tunesmith.objectives.dreambooth import DreamBooth
 from tunesmith.studio.grid import as_png, grid
 from tunesmith.studio.opening import Opened
 
@@ -23,12 +22,11 @@ def due(config: Evaluate, step: int, steps: int) -> bool:
 
 
 def prompts_of(opened: Opened) -> list[str]:
-    """-> what is asked: the recipe's prompts, or the subject and its class, or the first captions."""
+    """-> what is asked: the recipe's prompts, or the objective's own, or the first captions."""
     if opened.recipe.evaluate.prompts:
         return list(opened.recipe.evaluate.prompts)
-    objective = opened.objective
-    if isinstance(objective, DreamBooth):
-        return [objective.prompt, *([objective.class_prompt] if objective.class_prompt else [])]
+    if opened.objective.shown:
+        return list(opened.objective.shown)
     return list(dict.fromkeys(picture.caption for picture in opened.prepared.train))[:4]
 
 

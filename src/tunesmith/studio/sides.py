@@ -18,6 +18,7 @@ from tunesmith.show import Show
 from tunesmith.studio.feed import PictureFeed
 from tunesmith.studio.grid import as_png
 from tunesmith.studio.opening import Opened
+from tunesmith.studio.preferences import PairFeed
 from tunesmith.studio.samples import brush_of
 
 FOLDER = "fidelity"
@@ -38,7 +39,7 @@ class Ask:
 class PictureSides:
     """Both models of a run, and where what they paint is kept."""
 
-    feed: PictureFeed
+    feed: PictureFeed | PairFeed
     model: Denoiser  # the tuned one
     run: Path
     artifact: str  # sha256 of what the run made

@@ -27,7 +27,7 @@ class Teller:
         if text not in self._known:
             base = self._opened.base
             ids = token_ids(base.parts, base.family, [text])
-            if self._opened.objective.text_encoder:
+            if self._opened.objective.encodes:
                 self._known[text] = (ids, None, None)
             else:
                 with torch.no_grad():

@@ -7,7 +7,7 @@ each byte is as its manifest says. Safetensors and JSON: nothing in it can run c
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
@@ -29,6 +29,7 @@ from tunesmith.core.protocols import State
 from tunesmith.train.progress import Progress
 
 TENSORS = ("trainable", "optimizer", "rng")
+AVERAGE = "average.safetensors"  # beside them where a running mean is kept
 STATE = "state.json"
 ROOM = 2.2  # the new checkpoint beside an old one, and some air
 
@@ -41,6 +42,7 @@ class Snapshot:
     optimizer: State
     rng: State
     progress: Progress
+    average: State = field(default_factory=dict)  # the running mean of what trains; empty where none is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,9 @@ class Checkpoints:
         with commit_folder(target, {"fingerprints": dict(self.fingerprints)}) as aside:
             for name in TENSORS:
                 tensors: State = getattr(snapshot, name)
-                save_file({k: v.detach().contiguous() for k, v in tensors.items()}, aside / f"{name}.safetensors")
+                _write(tensors, aside / f"{name}.safetensors")
+            if snapshot.average:
+                _write(snapshot.average, aside / AVERAGE)
             write_text(aside / STATE, dump(asdict(snapshot.progress)))
         try:
             verify_folder(target)
@@ -135,18 +139,24 @@ class Checkpoints:
     def load(self, step: int) -> Snapshot:
         """-> a checkpoint that `newest` has found intact."""
         trainable, optimizer, rng = (load_file(self.path(step) / f"{name}.safetensors") for name in TENSORS)
-        return Snapshot(trainable, optimizer, rng, self._progress(step))
+        mean = self.path(step) / AVERAGE
+        return Snapshot(trainable, optimizer, rng, self._progress(step), load_file(mean) if mean.is_file() else {})
 
     def weights(self, step: int) -> dict[str, Tensor]:
-        """-> what trained, as it was at `step`. Raises RunFailed when it has been damaged since."""
+        """-> what trained, as it was at `step`, or its mean until then. RunFailed when it has been damaged since."""
         try:
             self._check(step)
         except Damaged as error:
             raise RunFailed(f"{error}; give the same command again to go on from an earlier checkpoint") from error
-        return load_file(self.path(step) / "trainable.safetensors")
+        mean = self.path(step) / AVERAGE
+        return load_file(mean if mean.is_file() else self.path(step) / "trainable.safetensors")
 
     def forget_after(self, step: int) -> None:
         """Delete the checkpoints newer than `step`: the run comes by there again, and nothing may be mistaken."""
         for later in self.steps():
             if later > step:
                 remove_folder(self.path(later))
+
+
+def _write(tensors: State, path: Path) -> None:
+    save_file({name: value.detach().contiguous() for name, value in tensors.items()}, path)

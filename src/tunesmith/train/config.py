@@ -65,6 +65,10 @@ class Train(Config):
     betas: tuple[Momentum, Momentum] = (0.9, 0.999)
     """AdamW: how much of the running mean of the gradient and of its square is kept at each step."""
 
+    ema: float = Field(default=0.0, ge=0, lt=1)
+    """Keep a running mean of the weights, of which so much stays at each step (0.999: about the last thousand), less
+    in the first steps; it is validated and exported in their place. 0: none."""
+
     clip: float | None = Field(default=1.0, gt=0)
     """The longest gradient, in Euclidean norm over all that trains; a longer one is scaled down. None: any length."""
 

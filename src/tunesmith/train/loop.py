@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tunesmith.core.batch import Batch
 from tunesmith.core.errors import RunFailed, UserError
 from tunesmith.core.protocols import Objective, State
 from tunesmith.train import randomness
+from tunesmith.train.average import Average
 from tunesmith.train.checkpoint import Checkpoints, Snapshot
 from tunesmith.train.config import Train
 from tunesmith.train.metrics import Metrics, diary, peak_memory, timings
@@ -55,8 +57,9 @@ def fit(  # noqa: PLR0913 - all parts of a run meet here, and nowhere else
 
     `stream(step)` gives the passes of a step (from 0) and is a pure function; `evaluate()` gives validation values, of
     which `loss` decides what is best. At the end the model has the best weights, or the last where nothing is
-    validated. The caller holds the lock of `folder`; the rate of `config` is set; `epoch_steps` is only told; `rates`
-    are those parameters that get a multiple of the rate; with `noise` each pass of the stream holds one example.
+    validated; with `config.ema` their running mean. The caller holds the lock of `folder`; the rate of `config` is set;
+    `epoch_steps` is only told; `rates` are those parameters that get a multiple of the rate; with `noise` each pass of
+    the stream holds one example.
 
     Raises NotFinite or another RunFailed with the step and the last good checkpoint, and UserError when the folder
     belongs to another run, is full or cannot be written.
@@ -70,12 +73,13 @@ def fit(  # noqa: PLR0913 - all parts of a run meet here, and nowhere else
     )
     stepper = stepper_of(model, objective, optimizer, world, config.clip, noise)
     checkpoints = Checkpoints(folder / "checkpoints", fingerprints, keep=config.keep_checkpoints)
-    # AdamW keeps two moments for each parameter, and a float32 copy where that is narrower.
-    moments = 8 if config.optimizer == "adamw" else 2
+    # AdamW keeps two moments for each parameter, and a float32 copy where that is narrower; a mean is one more.
+    kept = (8 if config.optimizer == "adamw" else 2) + 4 * bool(config.ema)
     checkpoints.prepare(
-        sum(p.numel() * (p.element_size() + moments + 4 * (p.element_size() < 4)) for p in parameters.values())
+        sum(p.numel() * (p.element_size() + kept + 4 * (p.element_size() < 4)) for p in parameters.values())
     )
-    course = _Course(config, steps, folder, stepper, parameters, checkpoints, evaluate, on_event, epoch_steps)
+    average = Average(parameters, optimizer.values(), config.ema) if config.ema else None
+    course = _Course(config, steps, folder, stepper, parameters, checkpoints, evaluate, on_event, epoch_steps, average)
     course.begin()
     with (
         StopRequest() as stop,
@@ -98,6 +102,7 @@ class _Course:
     evaluate: Evaluate | None
     on_event: Callable[[Event], None]
     epoch_steps: int | None
+    average: Average | None = None
     done: Progress = field(default_factory=Progress)
     saved: int | None = None  # the step of the last good checkpoint
     gap: Gap = field(default_factory=Gap)
@@ -116,6 +121,8 @@ class _Course:
         snapshot = self.checkpoints.load(self.saved)
         self._put(snapshot.trainable)
         self.stepper.optimizer.load(snapshot.optimizer)
+        if self.average is not None:
+            self.average.load(snapshot.average)
         self.stepper.resume(snapshot.progress.limit, self.saved)
         self.done = snapshot.progress
         randomness.restore(snapshot.rng, self.stepper.world.device)
@@ -174,6 +181,8 @@ class _Course:
             raise NotFinite(f"step {step + 1}: {error}; the weights are unchanged; {self._last_good()}") from error
         except UserError as error:
             raise UserError(f"step {step + 1}: {error}") from error
+        if self.average is not None:
+            self.average.follow(step + 1)
         if self.stepper.limit != limit:
             message = f"did not fit the memory; at most {self.stepper.limit} tokens a pass from now on"
             self.on_event(Event("halved", step + 1, message))
@@ -201,7 +210,12 @@ class _Course:
         timing = {**seconds, "tokens_per_second": tokens / seconds["seconds"]}
         memory = peak_memory(self.stepper.world.device)
         metrics.time({"step": self.done.step, **timing, "peak_memory_bytes": memory})
-        self.on_event(Event("step", self.done.step, values={**line, **timing, "peak_memory_bytes": memory}))
+        told = {**line, **timing, "peak_memory_bytes": memory}
+        self.on_event(Event("step", self.done.step, values=told, weights=self._exported))
+
+    def _exported(self) -> AbstractContextManager[None]:
+        """Inside, the model is what would be exported now."""
+        return nullcontext() if self.average is None else self.average.in_place()
 
     def _place(self) -> dict[str, float]:
         epoch = {} if self.epoch_steps is None else {"epoch": self.done.step / self.epoch_steps}
@@ -212,7 +226,7 @@ class _Course:
         assert self.evaluate is not None
         started = time.perf_counter()
         self.stepper.model.eval()
-        with randomness.untouched(self.stepper.world.device), torch.no_grad():
+        with randomness.untouched(self.stepper.world.device), self._exported(), torch.no_grad():
             found = dict(self.evaluate())
         loss = found["loss"]
         if not math.isfinite(loss):
@@ -237,7 +251,8 @@ class _Course:
         started = time.perf_counter()
         self.done = replace(self.done, metrics_bytes=metrics.sync())
         rng = randomness.capture(self.stepper.world.device)
-        snapshot = Snapshot(self.parameters, self.stepper.optimizer.state(), rng, self.done)
+        mean = self.average.state if self.average is not None else {}
+        snapshot = Snapshot(self.parameters, self.stepper.optimizer.state(), rng, self.done, mean)
         path = self.checkpoints.save(snapshot)
         self.saved = self.done.step
         metrics.time({"step": self.done.step, "saving_seconds": time.perf_counter() - started})
@@ -249,6 +264,8 @@ class _Course:
         best = self.done.best_step
         if not interrupted and best is not None and best != self.done.step:
             self._put(self.checkpoints.weights(best))
+        elif not interrupted and self.average is not None:
+            self._put(self.average.state)
         return Fitted(
             steps=self.done.step,
             examples=self.done.examples,

@@ -66,6 +66,10 @@ class Optimizer:
         """-> the tensors that hold those gradients."""
         return list(self._trained.values())
 
+    def values(self) -> dict[str, Tensor]:
+        """-> what is trained, by name, in the precision in which it is kept. The tensors are the live ones."""
+        return dict(self._trained)
+
     def give(self, gradients: Mapping[str, Tensor]) -> None:
         """Let `step` use these, by name and float32, and nothing else."""
         assert set(gradients) == set(self._trained)

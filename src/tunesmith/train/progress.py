@@ -1,6 +1,7 @@
 """Where a run stands, what it tells while it goes on, and what is left at the end."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -32,6 +33,7 @@ class Event:
     step: int
     message: str = ""
     values: Mapping[str, float] = field(default_factory=dict)
+    weights: Callable[[], AbstractContextManager[None]] = nullcontext  # inside, the model is what would be exported
 
 
 @dataclass(frozen=True, slots=True)

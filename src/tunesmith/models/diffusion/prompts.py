@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tunesmith.core.errors import UserError
 from tunesmith.models.diffusion.family import Family
+from tunesmith.models.diffusion.words import spelled
 
 Told = tuple[Tensor, Tensor | None]  # context (B, S, D), pooled (B, P)
 
@@ -25,7 +26,8 @@ def token_ids(parts: Mapping[str, Any], family: Family, texts: Sequence[str]) ->
 
 def _ids(tokenizer: Any, encoder: Any, texts: Sequence[str]) -> Tensor:
     longest = _longest(tokenizer, encoder)
-    found = tokenizer(list(texts), padding="max_length", max_length=longest, truncation=True, return_tensors="pt")
+    texts = [spelled(tokenizer, text) for text in texts]
+    found = tokenizer(texts, padding="max_length", max_length=longest, truncation=True, return_tensors="pt")
     return found.input_ids
 
 
@@ -41,7 +43,8 @@ def refuse_long(parts: Mapping[str, Any], family: Family, texts: Sequence[str]) 
     said = []
     for encoder, tokenizer in zip(family.encoders, family.tokenizers, strict=True):
         limit = _longest(parts[tokenizer], parts[encoder])
-        lengths = [len(ids) for ids in parts[tokenizer](list(texts)).input_ids]
+        written = [spelled(parts[tokenizer], text) for text in texts]
+        lengths = [len(ids) for ids in parts[tokenizer](written).input_ids]
         long = [text for text, length in zip(texts, lengths, strict=True) if length > limit]
         if long:
             said.append(
