@@ -183,7 +183,7 @@ EMOJI_DIFFUSION = Entry(
     licence="Apache-2.0; its pictures are MIT (Fluent Emoji, Microsoft) and Apache-2.0 (Noto Emoji, Google)",
     source="made by scripts/make_emoji_base.py; part of this package",
     note="it draws nothing but emoji, softly, and many of them cannot be recognised yet: its README has the numbers",
-    sha256="BASE",
+    sha256="d1cbfdf3a6152a2c247672664e8966f75bc95c3334c006b0784b51bb60a81cfd",
     gives="emoji_diffusion",
     paints=True,
 )
