@@ -55,9 +55,9 @@ def test_folders_and_gguf_files_are_taken_as_they_are(tiny_folder: Callable[[str
     gguf = tmp_path / "x.gguf"
     gguf.touch()
     assert resolve(str(gguf)).path == gguf
-    (tmp_path / "weights.bin").touch()
-    with pytest.raises(UserError, match=r"weights\.bin is a file; a base is a folder"):
-        resolve(str(tmp_path / "weights.bin"))
+    (tmp_path / "weights.onnx").touch()
+    with pytest.raises(UserError, match=r"weights\.onnx is a file; a base is a folder"):
+        resolve(str(tmp_path / "weights.onnx"))
 
 
 def test_what_is_not_there_is_named_with_what_is_near() -> None:

@@ -20,6 +20,7 @@ DOWNLOADS = {"quickstart", "bases"}
 """Commands that may be asked for a download."""
 ELSEWHERE: dict[str, str] = {
     "compare": "its processes are runs",
+    "sweep": "its trials are runs",
     "best-of": "loads and writes as generate does",
     "predict": "reads and scores as evaluate does",
     "forget": "trains as train does; tests/erasure",

@@ -105,7 +105,9 @@ def test_the_class_is_told_its_own_prompt(prior: Any) -> None:
     """With prior preservation SD 3's script of diffusers tells the class what the subject is called."""
     objective = DreamBooth(prompt=SUBJECT, class_prompt=CLASS, prior=prior)
     recipe = SimpleNamespace(
-        train=SimpleNamespace(seed=0, tokens_per_pass=None), pictures=SimpleNamespace(caption_dropout=0.0)
+        train=SimpleNamespace(seed=0, tokens_per_pass=None),
+        pictures=SimpleNamespace(caption_dropout=0.0),
+        method=SimpleNamespace(bare=False),
     )
     opened: Any = SimpleNamespace(objective=objective, recipe=recipe, noise=Flow(), own_noise=Flow(),
                                   timesteps="uniform", device=torch.device("cpu"))  # fmt: skip

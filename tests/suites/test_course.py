@@ -100,7 +100,7 @@ def test_all_leaves_out_what_cannot_be_asked_and_says_why(
     for words in ("bases --get crows-pairs", "bases --get bbq", "bases --get do-not-answer", "slices: name a column"):
         assert words in said.err
     assert set(json.loads((run / "suites.json").read_text())["suites"]) == {
-        "task", "general", "calibration", "drift", "memorisation",
+        "task", "general", "calibration", "drift", "memorisation", "occupations",
     }  # fmt: skip
 
 

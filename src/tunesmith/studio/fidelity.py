@@ -73,10 +73,15 @@ def measured(
     before = read_suites(sides.run)
     found = before if before is not None and before.run == of else SuitesFound(run=dict(of))
     for name in names:
-        found.suites[name] = _asked(name, asked)
-        found.write(sides.run)
+        told = _asked(name, asked)
+        if told.metrics:
+            found.suites[name] = told
+            found.write(sides.run)
+        else:
+            found.suites.pop(name, None)
+            sides.show.say(f"suite {name}: too few prompts or pictures to ask anything; give more evaluate.prompts")
     write_page(sides.run, found)
-    return {name: found.suites[name] for name in names}
+    return {name: found.suites[name] for name in names if name in found.suites}
 
 
 def at_the_end(sides: PictureSides, recipe: Recipe) -> dict[str, MetricFound]:
@@ -111,7 +116,7 @@ def _asked(name: str, asked: Asked) -> SuiteFound:
     about, find = SUITES[name]
     family, tables = find(asked)
     metrics = {key: MetricFound(**told) for key, told in judged(family.found).items()}
-    items = max(metric.n for metric in metrics.values())
+    items = max((metric.n for metric in metrics.values()), default=0)
     shown = _grids(asked) if name == "subject" else {}
     return SuiteFound(about=about, items=items, metrics=metrics, tables=tables, notes=NOTES[name], pictures=shown)
 

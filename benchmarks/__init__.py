@@ -1,0 +1,1 @@
+"""What is measured, ours beside others; each file says how it is run."""
