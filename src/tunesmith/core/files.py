@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from tunesmith.core.errors import RunFailed, UserError
 
@@ -84,13 +84,15 @@ def private(name: str, flags: int) -> int:
     return os.open(name, flags, PRIVATE)
 
 
-def write_bytes(path: Path, data: bytes, *, mode: int = PRIVATE) -> None:
-    """Replace the file at `path` by `data`: a reader sees the old file or the new one, even after a power cut."""
+@contextmanager
+def replacing(path: Path, *, mode: int = PRIVATE) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` at the end of the block: a reader sees the old one or the new one, even
+    after a power cut."""
     aside = path.with_name(_aside(path.name))
     with writing(path):
         try:
             with open(aside, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(aside, path)
@@ -98,6 +100,12 @@ def write_bytes(path: Path, data: bytes, *, mode: int = PRIVATE) -> None:
         except BaseException:
             aside.unlink(missing_ok=True)
             raise
+
+
+def write_bytes(path: Path, data: bytes, *, mode: int = PRIVATE) -> None:
+    """Replace the file at `path` by `data`, wholly or not at all."""
+    with replacing(path, mode=mode) as file:
+        file.write(data)
 
 
 def write_text(path: Path, text: str, *, mode: int = PRIVATE) -> None:

@@ -5,8 +5,6 @@
 
 import json
 import math
-import os
-import secrets
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tunesmith.core.files import private, sync_folder, writing
+from tunesmith.core.files import replacing
 
 _NAMES = {
     torch.float64: "F64",
@@ -54,20 +52,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Lazy], metadata: Mapping[str
         header[name] = {"dtype": _NAMES[lazy.dtype], "shape": list(lazy.shape), "data_offsets": [begin, end]}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
-    aside = path.with_name(f"{path.name}.tmp-{secrets.token_hex(4)}")
-    with writing(path):
-        try:
-            with open(aside, "wb", opener=private) as file:
-                file.write(struct.pack("<Q", len(text)) + text)
-                for name in order:
-                    file.write(_bytes(tensors[name]))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(aside, path)
-            sync_folder(path.parent)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
+    with replacing(path) as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name in order:
+            file.write(_bytes(tensors[name]))
 
 
 def _bytes(lazy: Lazy) -> Any:
